@@ -1,0 +1,1 @@
+"""Optical flow: estimators, composition to the key frame, warping, key-frame policies, scenes with truth."""

@@ -1,0 +1,141 @@
+"""Flow: the types that carry it, and what every estimator promises.
+
+Conventions, everywhere in keywarp: a field has shape (H, W, 2), float32, x (columns, to the right) then
+y (rows, down), in pixels *of its own grid*; it runs backwards in time, from a cell of the current frame to
+where that cell was before. Sampling an old picture at ``cell + field[cell]`` lines it up with the new one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Size = tuple[int, int]
+"""(width, height) in pixels, as OpenCV has it."""
+
+
+def resize_field(field: Field, size: Size) -> Field:
+    """The same motion on a grid of ``size``: resized bilinearly, vectors in pixels of the new grid."""
+    height, width = field.shape[:2]
+    if (width, height) == size:
+        return field
+    resized = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
+    resized *= np.array([size[0] / width, size[1] / height], np.float32)
+    return resized
+
+
+def resize_mask(mask: Mask, size: Size) -> Mask:
+    """A validity mask on a grid of ``size``, by nearest neighbour."""
+    if mask.shape == (size[1], size[0]):
+        return mask
+    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST).view(np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class StepFlow:
+    """For each cell of the CURRENT frame, where it was in the PREVIOUS DELIVERED frame.
+
+    ``field``: (H, W, 2) float32, x then y, in pixels of its own grid. ``valid``: (H, W) bool; False where
+    the previous frame shows nothing of this cell (outside the picture, or known to be hidden). The arrays
+    are read-only by convention and shared by all models.
+    """
+
+    field: Field
+    valid: Mask
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the grid."""
+        return self.field.shape[1], self.field.shape[0]
+
+    def resized(self, size: Size) -> StepFlow:
+        """The same flow on a grid of ``size`` (width, height)."""
+        return StepFlow(resize_field(self.field, size), resize_mask(self.valid, size))
+
+    @staticmethod
+    def still(size: Size) -> StepFlow:
+        """The flow of a scene in which nothing moves."""
+        width, height = size
+        return StepFlow(np.zeros((height, width, 2), np.float32), np.ones((height, width), np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFlow:
+    """For each cell of the CURRENT frame, where it was in a KEY frame: one model's steps, composed.
+
+    Fields as in :class:`StepFlow`; ``age`` counts the delivered frames since the key frame, 0 on it.
+    """
+
+    field: Field
+    valid: Mask
+    age: int
+
+    @staticmethod
+    def start(size: Size) -> KeyFlow:
+        """The key flow on the key frame itself: zero everywhere."""
+        still = StepFlow.still(size)
+        return KeyFlow(still.field, still.valid, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PairFlow:
+    """A FlowNet's answer for one pair (key, current): flow to the key frame, and that model's scale map.
+
+    ``field`` (H, W, 2) as in :class:`StepFlow`, current to key. ``scale`` is (C, H, W) float32, the factor
+    by which each warped feature is multiplied (Zhu et al. 2017, section 4.1), or None for 1 everywhere.
+    """
+
+    field: Field
+    valid: Mask
+    scale: NDArray[np.float32] | None = None
+
+
+class Image(Protocol):
+    """What an estimator may ask of a frame; :class:`keywarp.pipeline.frame.Frame` offers it."""
+
+    def gray(self, size: Size | None = None) -> NDArray[np.uint8]:
+        """Brightness, (H, W) uint8, at ``size`` (None: as it is); made at most once, read-only."""
+        ...
+
+    @property
+    def known_step(self) -> StepFlow | None:
+        """The step flow from the previous delivered frame, where the source knows it."""
+        ...
+
+
+class StepEstimator(ABC):
+    """Estimates step flow between consecutive delivered frames.
+
+    ``name`` is what `--flow` accepts. Any thread may call :meth:`step`, one at a time: the graph keeps
+    calls apart. Estimators keep no memory of frames.
+    """
+
+    name: str
+
+    @abstractmethod
+    def step(self, previous: Image, current: Image) -> StepFlow:
+        """The step flow of ``current``; both pictures have the same size."""
+
+
+class PairEstimator(ABC):
+    """Estimates flow, and a scale map where it has one, for one pair of key frame and current frame."""
+
+    name: str
+
+    @abstractmethod
+    def pair(self, key: Image, current: Image) -> PairFlow:
+        """The flow from ``current`` to ``key``; both pictures have the same size."""
+
+
+def readonly(array: NDArray[Any]) -> NDArray[Any]:
+    """A view of ``array`` that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,1 @@
+"""Training of networks; needs the extra 'torch'."""
