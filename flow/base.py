@@ -26,9 +26,10 @@ def resize_field(field: Field, size: Size) -> Field:
     height, width = field.shape[:2]
     if (width, height) == size:
         return field
-    resized = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
-    resized *= np.array([size[0] / width, size[1] / height], np.float32)
-    return resized
+    factors = size[0] / width, size[1] / height, 0.0, 0.0
+    if size[0] > width:  # scale the vectors where there are fewer of them
+        return cv2.resize(cv2.multiply(field, factors), size, interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), factors)
 
 
 def resize_mask(mask: Mask, size: Size) -> Mask:
@@ -99,6 +100,11 @@ class PairFlow:
 
 class Image(Protocol):
     """What an estimator may ask of a frame; :class:`keywarp.pipeline.frame.Frame` offers it."""
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        ...
 
     def gray(self, size: Size | None = None) -> NDArray[np.uint8]:
         """Brightness, (H, W) uint8, at ``size`` (None: as it is); made at most once, read-only."""

@@ -1,0 +1,148 @@
+"""The ground: road, pavements and verge on one plane, in tiles along the street."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .camera import Matrix, View
+from .haze import FAR_M, Haze
+from .labels import PAVEMENT, ROAD, TREE
+from .palette import Look
+from .painter import Drawing, Piece
+from .quad import Key, Quad, Still, lying
+from .texture import STEPS_PER_OCTAVE, Texture, TintCache
+
+TILE_M = 24.0
+SEAM_M = 0.6
+HALF_WIDTH_M = 20.0
+ROAD_M = 5.5
+PAVED_M = 9.5
+_NEAREST_M = 2.2
+_BANDS = [_NEAREST_M * 2 ** (n / 2) for n in range(14)]
+
+_STRIPS = (
+    ("road", ROAD, -ROAD_M, ROAD_M),
+    ("pavement left", PAVEMENT, -PAVED_M, -ROAD_M),
+    ("pavement right", PAVEMENT, ROAD_M, PAVED_M),
+    ("verge left", TREE, -4000.0, -PAVED_M),
+    ("verge right", TREE, PAVED_M, 4000.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One stretch of ground: its texture spans ``TILE_M`` and ``SEAM_M`` more at both ends."""
+
+    texture: Texture
+    near_m: float
+
+
+def surfaces(blank: Texture) -> list[Piece]:
+    """The pieces that the ground's pixels belong to, one for each strip, all in the same plane."""
+    basis = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    return [
+        Piece(quad, Still((quad,)), 0)
+        for name, label, _, _ in _STRIPS
+        for quad in [Quad(_key(name), blank, basis, label)]
+    ]
+
+
+def _key(name: str) -> Key:
+    return ("ground", name)
+
+
+class GroundPainter:
+    """Draws the tiles and their labels; distance decides how far a texture is minified."""
+
+    def __init__(self, tints: TintCache, haze: Haze, look: Look) -> None:
+        self._tints = tints
+        self._haze = haze
+        self._look = look
+
+    def paint(self, drawing: Drawing, tiles: list[Tile], first_id: int) -> None:
+        """Draw ``tiles`` (any order) into ``drawing``; ids count up from ``first_id``."""
+        view = drawing.view
+        eye_m = float(view.eye[2])
+        for far, near in zip(_BANDS[:0:-1], _BANDS[-2::-1], strict=True):
+            for tile in tiles:
+                low = max(near, tile.near_m - eye_m)
+                high = min(far, tile.near_m + TILE_M - eye_m)
+                if high > low:
+                    self._paint_band(drawing, tile, low, high)
+        self._paint_haze(drawing)
+        for number, (_, _, left, right) in enumerate(_STRIPS):
+            _fill_strip(drawing, left, right, first_id + number)
+
+    def _paint_band(self, drawing: Drawing, tile: Tile, near_m: float, far_m: float) -> None:
+        """Draw the part of a tile between two depths."""
+        view = drawing.view
+        top, bottom = _row(view, far_m) - 2, _row(view, near_m) + 3
+        top, bottom = max(math.floor(top), 0), min(math.ceil(bottom), view.size[1])
+        if bottom <= top:
+            return
+        steps = self._steps(view, tile, math.sqrt(near_m * far_m))
+        patch = self._tints.get(tile.texture, *steps, 0.0, self._look.ground)
+        height, width = patch.shape[:2]
+        basis = lying(0.0, tile.near_m - SEAM_M, 2 * HALF_WIDTH_M, TILE_M + 2 * SEAM_M)
+        inverse = np.linalg.inv(view.homography(basis))
+        shift = np.array([[1, 0, 0], [0, 1, top], [0, 0, 1]])
+        scale = np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]])
+        target = drawing.canvas[top:bottom]
+        cv2.warpPerspective(
+            patch, scale @ inverse @ shift, (view.size[0], bottom - top), dst=target,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_TRANSPARENT,
+        )  # fmt: skip
+
+    @staticmethod
+    def _steps(view: View, tile: Tile, depth_m: float) -> tuple[int, int]:
+        height, width = tile.texture.base.shape[:2]
+        across = 2 * HALF_WIDTH_M * view.focal_px / depth_m
+        deep = (TILE_M + 2 * SEAM_M) * view.focal_px * -view.eye[1] / depth_m**2
+        return tuple(  # type: ignore[return-value]
+            max(0, round(STEPS_PER_OCTAVE * math.log2(size / px)))
+            for size, px in ((width, across), (height, deep))
+        )
+
+    def _paint_haze(self, drawing: Drawing) -> None:
+        """Fade the ground to the horizon, row by row."""
+        view = drawing.view
+        top = max(0, min(math.ceil(_row(view, 4000.0)), view.size[1]))
+        target = drawing.canvas[top:]
+        if not len(target):
+            return
+        rows = np.arange(top, view.size[1])
+        share = self._haze.share(_depth(view, rows))[:, None, None]
+        keep = np.round(np.broadcast_to(255 * (1 - share), target.shape)).astype(np.uint8)
+        haze = np.append(self._look.haze_bgr, 255.0)
+        add = np.round(np.broadcast_to(haze * share, target.shape)).astype(np.uint8)
+        cv2.multiply(target, keep, dst=target, scale=1 / 255)
+        cv2.add(target, add, dst=target)
+
+
+def _row(view: View, depth_m: float) -> float:
+    """The row on which the middle of the street lies ``depth_m`` ahead."""
+    point = view.project @ np.array([0.0, -view.eye[1], depth_m])
+    return float(point[1] / point[2])
+
+
+def _depth(view: View, rows: Matrix) -> Matrix:
+    """(N,) how deep the ground lies at ``rows``, in the middle of the picture."""
+    pixels = np.stack([np.full(len(rows), (view.size[0] - 1) / 2), rows, np.ones(len(rows))])
+    down = (np.linalg.inv(view.project) @ pixels)[1]
+    return -view.eye[1] / np.maximum(down, 1e-6)
+
+
+def _fill_strip(drawing: Drawing, left_m: float, right_m: float, index: int) -> None:
+    """Write ``index`` where the ground lies between two lines along the street."""
+    view = drawing.view
+    near = _NEAREST_M if abs(left_m) + abs(right_m) < 100 else 1.0
+    eye = np.array([view.eye[0], 0.0, 0.0])
+    places = [(left_m, near), (left_m, 6000.0), (right_m, 6000.0), (right_m, near)]
+    world = np.array([(x, -view.eye[1], z) for x, z in places]) - eye
+    points = world @ view.project.T
+    pixels = points[:, :2] / points[:, 2:]
+    cv2.fillPoly(drawing.ids, [np.round(pixels * 8).astype(np.int32)], index, cv2.LINE_8, 3)

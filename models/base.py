@@ -1,0 +1,109 @@
+"""What every model promises to the propagate stage: full runs on key frames, cheap ones between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keywarp.engines.base import Engine
+from keywarp.flow.base import KeyFlow, Size
+
+from .card import Card
+
+Array = NDArray[Any]
+Result = TypeVar("Result")
+Level = Literal["features", "result"]
+LEVELS: tuple[Level, ...] = ("features", "result")
+"""At ``features`` the key frame's features are warped and the head runs (Deep Feature Flow); at ``result`` the
+key frame's finished result is warped, and nothing runs."""
+
+
+class Picture(Protocol):
+    """What a model may ask of a frame; :class:`keywarp.pipeline.picture.Picture` offers it."""
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        ...
+
+    def bgr_at(self, size: Size) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR, C-contiguous, scaled to ``size``; made at most once, read-only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a model is to run: on which engine and at which level.
+
+    ``size`` is the network's input (None: from the card and the frames' size), ``threads`` the CPU threads
+    of its engine (None: the engine's choice).
+    """
+
+    engine: Engine
+    level: Level = "features"
+    precision: str | None = None
+    size: Size | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOutput(Generic[Result]):
+    """What a full run yields: the result, and what later frames warp.
+
+    ``carried`` holds, at level ``features``, the key features by name, each (1, C, H / stride, W / stride)
+    float32, owned by the model's session: valid until the next but one full run, so that a new key frame can
+    be computed while the old one is still in use. At level ``result`` it holds the result's own arrays.
+    """
+
+    result: Result
+    carried: Mapping[str, Array]
+
+
+class Model(ABC, Generic[Result]):
+    """A card, its compiled parts and the decoding of their outputs.
+
+    ``open`` once, then any number of full runs and propagations from one thread, then ``close``. Before
+    ``open`` only the card may be used.
+    """
+
+    card: Card
+
+    @abstractmethod
+    def open(self, setup: Setup, frame_size: Size) -> None:
+        """Compile the parts that the level needs. Raises UsageError for a size that it cannot take."""
+
+    @property
+    @abstractmethod
+    def input_size(self) -> Size:
+        """Width and height of the network's input, once open."""
+
+    @property
+    @abstractmethod
+    def runs_on(self) -> str:
+        """Engine and precision that really run, such as ``openvino f32``, once open."""
+
+    @property
+    @abstractmethod
+    def propagation_part(self) -> str:
+        """What :meth:`propagate` is called in timings: ``warp_head`` at level features, ``warp`` at result."""
+
+    @abstractmethod
+    def prepare(self, picture: Picture) -> Array:
+        """The network's input for a picture."""
+
+    @abstractmethod
+    def features(self, image: Array) -> KeyOutput[Result]:
+        """Run the full network on a prepared key frame."""
+
+    @abstractmethod
+    def propagate(self, key: KeyOutput[Result], flow: KeyFlow) -> Result:
+        """The result on a later frame: what ``key`` carries, warped along ``flow``, and decoded."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free sessions and buffers. May be called twice, and before ``open``."""

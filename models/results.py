@@ -1,0 +1,32 @@
+"""Results: what a model says about a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import ClassSet
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationMap:
+    """A class for every pixel of a frame.
+
+    ``labels``: (H, W) uint8 in the frame's own size, values below ``len(classes)``. Read-only by convention:
+    sinks and later frames share it.
+    """
+
+    labels: NDArray[np.uint8]
+    classes: ClassSet
+
+    def shares(self) -> dict[str, float]:
+        """The share of the picture, 0 to 1, that each class covers, by name."""
+        count = len(self.classes)
+        counts = cv2.calcHist([self.labels], [0], None, [count], [0, count]).ravel()
+        return {
+            name: float(pixels) / self.labels.size
+            for name, pixels in zip(self.classes.names, counts, strict=True)
+        }

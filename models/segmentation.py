@@ -1,0 +1,176 @@
+"""Segmentation models: a full part that yields labels and features, and a light part that warps and decodes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keywarp.engines.base import NetworkSource, Plan, Session
+from keywarp.engines.errors import ModelError, UsageError, unknown_name
+from keywarp.flow.base import KeyFlow, Size, resize_field
+from keywarp.flow.warp import warp_labels
+
+from .base import Array, KeyOutput, Model, Picture, Setup
+from .card import Card, InputCard, part_path, read_card
+from .labels import CLASS_SETS, ClassSet
+from .results import SegmentationMap
+
+Labels = NDArray[np.uint8]
+
+
+class SegmentationModel(Model[SegmentationMap]):
+    """A network with the parts ``key`` (image to features and labels) and ``warp_head`` (features, flow to
+    labels), as :mod:`keywarp.models.export` writes them.
+
+    The network runs at :attr:`input_size`; results have the size of the frames.
+    """
+
+    def __init__(self, card_path: Path) -> None:
+        self.card: Card = read_card(card_path)
+        self.classes = _class_set(self.card)
+        self._card_path = card_path
+        self._setup: Setup | None = None
+        self._frame_size: Size = (0, 0)
+        self._input_size: Size = (0, 0)
+        self._key: Session | None = None
+        self._warp_head: Session | None = None
+        self._runs_on = ""
+
+    @property
+    def input_size(self) -> Size:
+        """Width and height of the network's input, once open."""
+        return self._input_size
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and precision that really run, once open."""
+        return self._runs_on
+
+    @property
+    def propagation_part(self) -> str:
+        """``warp_head`` or ``warp``."""
+        return "warp_head" if self._setup is not None and self._setup.level == "features" else "warp"
+
+    def open(self, setup: Setup, frame_size: Size) -> None:
+        """Compile for one frame size and run once, so that the first frame is as fast as the others."""
+        self._setup = setup
+        self._frame_size = frame_size
+        self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
+        plan = self._compile("key", {"image": self._image_shape()}, ("features", "labels"))
+        self._runs_on = f"{plan.engine} {plan.precision}"
+        self._key = plan.session(threads=setup.threads, buffers=2)
+        if setup.level == "features":
+            shapes = {"features": self._feature_shape(), "flow": self._flow_shape()}
+            warp_head = self._compile("warp_head", shapes, ("labels",))
+            self._warp_head = warp_head.session(threads=setup.threads)
+        self._warm_up()
+
+    def prepare(self, picture: Picture) -> Array:
+        """(1, H, W, 3) uint8 BGR at the network's size; normalisation is inside the network."""
+        return picture.bgr_at(self._input_size)[np.newaxis]
+
+    def features(self, image: Array) -> KeyOutput[SegmentationMap]:
+        """Run the full network."""
+        assert self._key is not None, "open comes first"
+        outputs = self._key.infer({"image": image})
+        labels = outputs["labels"][0]
+        result = self._decode(labels)
+        if self._warp_head is not None:
+            return KeyOutput(result, {"features": outputs["features"]})
+        # At the frame's own size the result is a copy of the labels: later frames can share it.
+        carried = result.labels if result.labels.shape == labels.shape else labels.copy()
+        return KeyOutput(result, {"labels": carried})
+
+    def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow) -> SegmentationMap:
+        """Warp features and run the head, or warp the labels."""
+        if self._warp_head is None:
+            return self._decode(warp_labels(key.carried["labels"], flow.field), own=True)
+        field = resize_field(flow.field, self._feature_size())
+        inputs = {"features": key.carried["features"], "flow": np.ascontiguousarray(field)[np.newaxis]}
+        return self._decode(self._warp_head.infer(inputs)["labels"][0])
+
+    def close(self) -> None:
+        """Free the sessions."""
+        for session in (self._key, self._warp_head):
+            if session is not None:
+                session.close()
+        self._key = self._warp_head = None
+
+    def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
+        assert self._setup is not None
+        path = part_path(self.card, self._card_path, part)
+        source = NetworkSource(f"{self.card.name}.{part}", path)
+        return self._setup.engine.compile(source, shapes, outputs=outputs, precision=self._setup.precision)
+
+    def _decode(self, labels: Labels, *, own: bool = False) -> SegmentationMap:
+        """Labels at the frame's size, in memory of their own."""
+        width, height = self._frame_size
+        if labels.shape != (height, width):
+            labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        elif not own:
+            labels = labels.copy()
+        return SegmentationMap(labels, self.classes)
+
+    def _warm_up(self) -> None:
+        assert self._key is not None
+        outputs = self._key.infer({"image": np.zeros(self._image_shape(), np.uint8)})
+        features = outputs["features"]
+        if not np.isfinite(features).all():
+            raise ModelError(
+                f"model '{self.card.name}' yields features that are not finite numbers: its weights are damaged; "
+                f"reinstall keywarp or export it again from good weights"
+            )
+        if self._warp_head is not None:
+            flow = np.zeros(self._flow_shape(), np.float32)
+            self._warp_head.infer({"features": features, "flow": flow})
+
+    def _image_shape(self) -> tuple[int, ...]:
+        width, height = self._input_size
+        return (1, height, width, 3)
+
+    def _feature_size(self) -> Size:
+        stride_px = self.card.features[0].stride_px
+        return self._input_size[0] // stride_px, self._input_size[1] // stride_px
+
+    def _feature_shape(self) -> tuple[int, ...]:
+        width, height = self._feature_size()
+        return (1, self.card.features[0].channels, height, width)
+
+    def _flow_shape(self) -> tuple[int, ...]:
+        width, height = self._feature_size()
+        return (1, height, width, 2)
+
+
+def choose_input_size(card: InputCard, frame_size: Size, wanted: Size | None) -> Size:
+    """The network's input for frames of ``frame_size``: as ``wanted``, else the frame's size, or its shape
+    at about the card's area where it is larger, to the nearest multiples of the network's stride.
+    """
+    stride_px = card.stride_px
+    if wanted is not None:
+        if any(side < stride_px or side % stride_px for side in wanted):
+            near = tuple(_round_up_to(side, stride_px) for side in wanted)
+            raise UsageError(
+                f"the model cannot take the size {wanted[0]}x{wanted[1]}: width and height are multiples of "
+                f"{stride_px}; the next one is {near[0]}x{near[1]}"
+            )
+        return wanted
+    shrink = min(1.0, math.sqrt(card.width * card.height / (frame_size[0] * frame_size[1])))
+    width, height = (max(stride_px, round(side * shrink / stride_px) * stride_px) for side in frame_size)
+    return width, height
+
+
+def _round_up_to(side: int, stride_px: int) -> int:
+    return max(stride_px, math.ceil(side / stride_px) * stride_px)
+
+
+def _class_set(card: Card) -> ClassSet:
+    if card.class_set not in CLASS_SETS:
+        raise unknown_name("class set of the card: ", card.class_set, CLASS_SETS)
+    classes = CLASS_SETS[card.class_set]
+    if tuple(card.classes) != classes.names:
+        raise ModelError(f"model '{card.name}' names other classes than its class set '{classes.name}'")
+    return classes

@@ -1,0 +1,67 @@
+"""The files of a training run: weights, card and log."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from keywarp.engines.errors import ModelError
+
+from ..networks.enet import ENet
+
+UNUSED = "num_batches_tracked"
+
+
+def write_weights(network: ENet, path: Path) -> None:
+    """Write a network's weights and statistics as fp16."""
+    tensors = {
+        name: value.half().contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith(UNUSED)
+    }
+    save_file(tensors, path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, float32. Raises ModelError unless all can be read and are finite."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"weights '{path}' cannot be read: {error}") from error
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(
+                f"weights '{path}' hold values that are not finite, in '{name}'; train them again"
+            )
+    return {name: value.float() for name, value in tensors.items()}
+
+
+def load_enet(path: Path) -> ENet:
+    """ENet in eval mode with weights from a file. Raises ModelError if they are not ENet's."""
+    tensors = read_weights(path)
+    if "fullconv.weight" not in tensors:
+        raise ModelError(f"weights '{path}' are not of ENet: they lack 'fullconv.weight'")
+    network = ENet(classes=tensors["fullconv.weight"].shape[1])
+    try:
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"weights '{path}' are not of ENet: {error}") from error
+    wrong = [name for name in missing if not name.endswith(UNUSED)] + unexpected
+    if wrong:
+        raise ModelError(f"weights '{path}' are not of ENet: '{wrong[0]}' is missing or unknown")
+    return network.eval()
+
+
+def write_log(rows: Sequence[dict[str, float]], path: Path) -> None:
+    """One line an epoch, as comma separated values; figures not taken that epoch are empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,181 @@
+"""The commands and their options; each command's work is in a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keywarp.engines.errors import KeywarpError
+
+app = typer.Typer(
+    name="keywarp",
+    help="Real-time video perception: full models on key frames, Deep Feature Flow between them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# Options that `run` and `demo` share.
+Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
+Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
+Interval = Annotated[int | None, typer.Option(help="A key frame every so many frames; 1: every frame.")]
+Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
+Flow = Annotated[str | None, typer.Option(help="dis:ultrafast, dis:fast, dis:medium or source.")]
+Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
+Rate = Annotated[float | None, typer.Option(help="Frames per second of a camera or a folder of pictures.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads in all; default: every core.")]
+SinkTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink", help="FILE.mp4|mkv|mov, FILE.jsonl, png:FOLDER, window or null; repeat for several."
+    ),
+]
+Encoder = Annotated[str | None, typer.Option(help="FFmpeg encoder as NAME:PRESET, such as libx264:veryfast.")]
+Report = Annotated[Path | None, typer.Option(help="Write the timing as JSON.")]
+Config = Annotated[str | None, typer.Option(help="A bundled configuration's name, or a YAML file.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting: key=value, key dotted.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Video file, URL, folder or glob of pictures, camera (0, /dev/video0) or street:"
+        ),
+    ],
+    model: Model = None,
+    engine: Engine = None,
+    precision: Precision = None,
+    interval: Interval = None,
+    level: Level = None,
+    flow: Flow = None,
+    size: Size = None,
+    rate: Rate = None,
+    threads: Threads = None,
+    sink: SinkTexts = None,
+    encoder: Encoder = None,
+    report: Report = None,
+    config: Config = None,
+    assignments: Assignments = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a video, camera or folder of pictures through the pipeline."""
+    from .run import run_command, settings_from
+
+    flags: dict[str, Any] = {
+        "models": model,
+        "engine": engine,
+        "precision": precision,
+        "interval": interval,
+        "level": level,
+        "flow.method": flow,
+        "size": size,
+        "rate": rate,
+        "threads": threads,
+        "sinks": sink,
+        "encoder.name": encoder,
+    }
+    raise typer.Exit(run_command(source, settings_from(config, flags, assignments or []), report, quiet))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and report.json.")] = Path("out"),
+    seconds: Annotated[int, typer.Option(min=1, help="Length of the film.")] = 20,
+    seed: Annotated[int, typer.Option(help="Which street.")] = 0,
+    config: Config = None,
+    quiet: Quiet = False,
+) -> None:
+    """Drive through a generated street: needs no video, no camera and no network."""
+    from .run import run_command, settings_from
+
+    settings = settings_from(config, {"sinks": [str(out / "demo.mp4")]}, [])
+    source = f"street:seed={seed},length={seconds * 30}"
+    raise typer.Exit(run_command(source, settings, out / "report.json", quiet))
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with keywarp."""
+    from .listing import print_models
+
+    print_models()
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has, what is missing, and the command that installs it."""
+    from .doctor import print_doctor
+
+    print_doctor()
+
+
+@app.command()
+def complexity(
+    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 11,
+    size: Annotated[str, typer.Option(help="Input as WIDTHxHEIGHT.")] = "640x360",
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+) -> None:
+    """Count a network's parameters and operations with ptflops, per part."""
+    from .networks import complexity_command
+
+    complexity_command(network, classes, size, json)
+
+
+@app.command()
+def export(
+    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
+    weights: Annotated[Path, typer.Option(help="Weights as safetensors, with their card beside them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the ONNX files and the card.")] = Path("out"),
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; default: the weights' file name.")
+    ] = None,
+) -> None:
+    """Write a trained network's parts as ONNX files with a card, ready for `run --model CARD.json`."""
+    from .networks import export_command
+
+    export_command(network, weights, out, name)
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="camvid:FOLDER (with train/ and train_labels/) or street:seed=0,length=400."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and checkpoints.")] = Path(
+        "runs/enet"
+    ),
+    size: Annotated[str, typer.Option(help="Crop size as WIDTHxHEIGHT.")] = "480x360",
+    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    seed: Annotated[int, typer.Option()] = 0,
+    assignments: Assignments = None,
+) -> None:
+    """Train a network. Started again with the same folder, it goes on where it was."""
+    from .networks import train_command
+
+    train_command(network, data, out, size, epochs, seed, assignments or [])
+
+
+def main() -> None:
+    """The entry point. Exit codes: 0 done, 2 wrong usage or input, 130 and 143 ended by SIGINT and SIGTERM."""
+    # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except KeywarpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

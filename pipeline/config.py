@@ -1,0 +1,161 @@
+"""Configuration: what a run is made of, from a file, from flags, or from Python.
+
+``RunConfig`` is the one list of options; the command line and ``keywarp.Run`` fill it. docs/config.md lists
+the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.flow.base import Size
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def parse_size(value: object) -> object:
+    """``"640x360"`` as (640, 360); anything else is left to the validation."""
+    if isinstance(value, str):
+        width, cross, height = value.lower().partition("x")
+        if cross and width.isdecimal() and height.isdecimal() and int(width) and int(height):
+            return int(width), int(height)
+        raise ValueError(f"a size is WIDTHxHEIGHT in pixels, such as 640x360; given: '{value}'")
+    return value
+
+
+SizeText = Annotated[Size, BeforeValidator(parse_size)]
+Interval = Annotated[int, Field(ge=1)]
+LevelName = Literal["features", "result"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Strict):
+    """One model on the stream. None: as the run says."""
+
+    name: str
+    interval: Interval | None = None
+    level: LevelName | None = None
+    precision: str | None = None
+    size: SizeText | None = None
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class FlowConfig(_Strict):
+    """Step flow: an estimator's name (``dis:fast``, ``source``) and its grid (None: its own choice)."""
+
+    method: str = "dis:fast"
+    size: SizeText | None = None
+
+
+class OverlayConfig(_Strict):
+    """What is drawn on the frames."""
+
+    opacity: Annotated[float, Field(ge=0, le=1)] = 0.55
+    legend: bool = True
+    hud: bool = True
+
+
+class EncoderConfig(_Strict):
+    """How video files are encoded: ``NAME:PRESET`` of FFmpeg, and the constant rate factor."""
+
+    name: str = "libx264:veryfast"
+    crf: Annotated[int, Field(ge=0, le=51)] = 23
+
+
+class RunConfig(_Strict):
+    """A whole run, but for its source.
+
+    ``interval``: every how many delivered frames the models run in full. ``level``: what is propagated
+    between. ``size``: the frames' size in the graph and in the outputs (None: the source's).
+    """
+
+    models: tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...] = (ModelConfig(name="enet"),)
+    engine: str = "auto"
+    precision: str | None = None
+    interval: Interval = 10
+    level: LevelName = "features"
+    flow: FlowConfig = FlowConfig()
+    size: SizeText | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    overlay: OverlayConfig = OverlayConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    sinks: tuple[str, ...] = ()
+
+
+def config_names() -> tuple[str, ...]:
+    """The names that ``--config`` accepts beside a file."""
+    return tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")))
+
+
+def read_config(name_or_path: str) -> dict[str, Any]:
+    """The settings in a bundled configuration or a YAML file, not yet validated."""
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if name_or_path not in config_names():
+            raise unknown_name("configuration", name_or_path, config_names())
+        path = CONFIGS / f"{name_or_path}.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"configuration '{path}' is not YAML: {' '.join(str(error).split())}") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise UsageError(f"configuration '{path}' holds a {type(settings).__name__}, not keys and values")
+    return settings
+
+
+def assign(settings: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply ``key=value`` texts, ``key`` dotted for nested ones and ``value`` as YAML has it."""
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set takes key=value, such as flow.method=dis:fast; given: '{text}'")
+        *parents, last = key.split(".")
+        place = settings
+        for parent in parents:
+            inner = place.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set {text}: '{parent}' has no fields of its own")
+            place = inner
+        place[last] = yaml.safe_load(value)
+
+
+def make_config(settings: Mapping[str, Any]) -> RunConfig:
+    """Validated settings. Raises :class:`UsageError` that names the first wrong one and what is accepted."""
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        raise _as_usage_error(error) from error
+
+
+def _as_usage_error(error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return unknown_name("configuration key", name, _known_keys(path[:-1]))
+    message = first["msg"].removeprefix("Value error, ")
+    return UsageError(f"'{name}' cannot be {first['input']!r}: {message[0].lower()}{message[1:]}")
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    nested = {"flow": FlowConfig, "overlay": OverlayConfig, "encoder": EncoderConfig, "models": ModelConfig}
+    owner: type[BaseModel] = nested[parents[0]] if parents else RunConfig
+    prefix = "".join(f"{parent}." for parent in parents)
+    return [prefix + name for name in owner.model_fields]

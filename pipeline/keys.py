@@ -1,0 +1,29 @@
+"""The keys that keywarp's own stages read and write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keywarp.flow.base import StepFlow
+from keywarp.models.results import SegmentationMap
+
+from .packet import Key
+from .picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """How a model came to its result: ``is_key`` for a full run on this frame; ``age`` is the number of
+    delivered frames since the key frame that the result comes from, ``key_index`` that frame's index.
+    """
+
+    is_key: bool
+    age: int
+    key_index: int
+
+
+PROPAGATION: Key[Propagation] = Key("propagation")
+SEGMENTATION: Key[SegmentationMap] = Key("segmentation")
+STEP_FLOW: Key[StepFlow] = Key("step_flow")
+"""Written by the first model that needs it on a frame; absent where no model did."""
+OVERLAY: Key[Picture] = Key("overlay")

@@ -1,0 +1,149 @@
+"""A run: source, graph and timing made from a configuration. What ``keywarp run`` does, for Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from keywarp.engines.build import get_engine
+from keywarp.flow.base import StepEstimator
+from keywarp.flow.build import make_step_estimator
+from keywarp.flow.keyframes import FixedInterval
+from keywarp.models.base import Model, Setup
+from keywarp.models.build import load_model
+from keywarp.models.results import SegmentationMap
+
+from .clock import Clock, MonotonicClock
+from .config import ModelConfig, RunConfig, make_config
+from .graph import Graph
+from .keys import OVERLAY, PROPAGATION, SEGMENTATION
+from .packet import Packet
+from .sinks.parse import make_sink
+from .sources.base import Source
+from .sources.parse import open_source
+from .sources.scaled import ScaledSource
+from .stage import Sink, Stage
+from .stages.overlay import Overlay
+from .stages.propagate import Propagate
+from .threads import ThreadBudget
+from .timing import RunTiming
+
+
+class Run:
+    """One pass over one source. Iterate it: each packet comes once all sinks have accepted it.
+
+    ``source`` is a source or its text (``clip.mp4``, ``0``, ``street:``, a folder of pictures); ``settings`` are
+    the fields of :class:`RunConfig`. Everything that can be checked without opening the source is checked
+    here. ``packet[SEGMENTATION].labels`` and ``packet[PROPAGATION]`` hold the first model's results; those of
+    further models are under ``SEGMENTATION.of(name)``.
+    """
+
+    def __init__(
+        self,
+        source: Source | str,
+        config: RunConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = make_config({**(config.model_dump() if config else {}), **settings})
+        self._clock = clock or MonotonicClock()
+        self.threads = ThreadBudget.divide(self.config.threads)
+        self.source = self._make_source(source)
+        self.models = [load_model(entry.name) for entry in self.config.models]
+        self.sinks = self._make_sinks()
+        self.graph = Graph(self._stages(), self.sinks, clock=self._clock)
+        keys = tuple(PROPAGATION.of(name) if name else PROPAGATION for name in self._names())
+        self.timing = RunTiming(self._clock, keys)
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Run; see :meth:`Graph.run`."""
+        self.threads.apply_to_opencv()
+        for packet in self.graph.run(self.source):
+            self.timing.add(packet)
+            yield packet
+
+    def stop(self) -> None:
+        """End the stream after the current frame; all outputs are finished. Safe in a signal handler."""
+        self.graph.stop()
+
+    def report(self) -> dict[str, Any]:
+        """The timing so far, as docs/report.md describes it."""
+        return self.timing.report(
+            frames_in=self.graph.frames_in,
+            dropped=self.graph.dropped.total() + self.source.losses.total,
+        )
+
+    def _make_source(self, source: Source | str) -> Source:
+        config = self.config
+        if isinstance(source, str):
+            # A camera is asked for the size; what it delivers is scaled to it where it has no such mode.
+            source = open_source(source, size=config.size, rate=config.rate, threads=self.threads.decoder)
+        return source if config.size is None else ScaledSource(source, config.size)
+
+    def _names(self) -> list[str | None]:
+        """What each model's keys are told apart by: None for the first model."""
+        return [None, *(f"{i}-{model.card.name}" for i, model in enumerate(self.models[1:], 2))]
+
+    def _stages(self) -> list[Stage]:
+        steps = make_step_estimator(self.config.flow.method, self.config.flow.size)
+        stages: list[Stage] = [
+            self._propagate(model, entry, name, steps)
+            for model, entry, name in zip(self.models, self.config.models, self._names(), strict=True)
+        ]
+        if any(OVERLAY in sink.reads for sink in self.sinks):
+            overlay = self.config.overlay
+            stages.append(
+                Overlay(
+                    opacity=overlay.opacity,
+                    legend=overlay.legend,
+                    hud=overlay.hud,
+                    clock=self._clock,
+                    title=self._title,
+                )
+            )
+        return stages
+
+    def _propagate(
+        self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None, steps: StepEstimator
+    ) -> Stage:
+        config = self.config
+        setup = Setup(
+            engine=get_engine(config.engine),
+            level=entry.level or config.level,
+            precision=entry.precision or config.precision,
+            size=entry.size,
+            threads=self.threads.engine,
+        )
+        return Propagate(
+            model,
+            setup,
+            policy=FixedInterval(entry.interval or config.interval),
+            steps=steps,
+            result=SEGMENTATION.of(name) if name else SEGMENTATION,
+            propagation=PROPAGATION.of(name) if name else PROPAGATION,
+            name=f"perceive-{name}" if name else "perceive",
+        )
+
+    def _title(self) -> str:
+        model = self.models[0]
+        return f"{model.card.name}  {model.runs_on}"
+
+    def _make_sinks(self) -> list[Sink]:
+        """The sinks, with names of their own: the second mp4 is called ``mp4-2`` in timings."""
+        seen: Counter[str] = Counter()
+        sinks = []
+        for text in self.config.sinks:
+            sink = make_sink(
+                text,
+                encoder=self.config.encoder.name,
+                crf=self.config.encoder.crf,
+                threads=self.threads.encoder,
+                on_quit=self.stop,
+            )
+            seen[sink.name] += 1
+            if seen[sink.name] > 1:
+                sink.name = f"{sink.name}-{seen[sink.name]}"
+            sinks.append(sink)
+        return sinks

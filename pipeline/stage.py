@@ -1,0 +1,83 @@
+"""Stages and sinks: what may be put into a graph, and what it may rely on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+from keywarp.flow.base import Size
+
+from .packet import Key, Packet
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a source says of its stream before the first frame.
+
+    ``size`` is the width and height of every frame. ``rate`` is the mean frame rate in 1/s, None where
+    unknown. ``frame_count`` is the expected number of frames, None for live or unknown. ``audio`` is a file
+    whose audio belongs to this stream. ``live`` streams do not wait: what is not taken is lost.
+    """
+
+    name: str
+    size: Size
+    rate: Fraction | None
+    time_base: Fraction
+    frame_count: int | None = None
+    live: bool = False
+    audio: Path | None = None
+
+
+class Stage(ABC):
+    """One step of the work on each packet, in a thread of its own.
+
+    Promises of the graph: ``open``, ``process`` and ``close`` are called by one and the same thread.
+    ``open`` comes first, before any frame is read, and once. ``process`` comes once for each delivered frame,
+    in the order of the stream. ``close`` comes once after the last call, also after an error in any stage
+    and also where ``open`` raised. A packet holds what ``reads`` names; the stage writes all that ``writes``
+    names. Whatever a method raises stops the run and reaches the caller with stage and frame.
+    """
+
+    name: str
+    reads: ClassVar[tuple[Key[Any], ...]] | tuple[Key[Any], ...] = ()
+    writes: ClassVar[tuple[Key[Any], ...]] | tuple[Key[Any], ...] = ()
+
+    def open(self, info: StreamInfo) -> None:  # noqa: B027 - nothing to open is a fine default
+        """Get ready for a stream."""
+
+    @abstractmethod
+    def process(self, packet: Packet) -> None:
+        """Do the work on one packet."""
+
+    def close(self) -> None:  # noqa: B027 - nothing to close is a fine default
+        """Finish and free what was opened."""
+
+
+class Sink(Stage):
+    """A stage at the end of the graph: reads packets, gives them away, writes nothing into them.
+
+    Several sinks run side by side, each in its own thread. When ``process`` returns, the sink has accepted
+    the frame: it is encoded, written or shown. ``close`` finishes the output so that it can be used.
+    """
+
+    written: int = 0
+    """Frames accepted so far."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """Frames that a source could not deliver, by cause, such as ``{"undecodable": 3}``."""
+
+    by_cause: dict[str, int] = field(default_factory=dict)
+
+    def add(self, cause: str, frames: int = 1) -> None:
+        """Count ``frames`` lost to ``cause``."""
+        self.by_cause[cause] = self.by_cause.get(cause, 0) + frames
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.by_cause.values())

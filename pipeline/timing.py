@@ -1,0 +1,165 @@
+"""Timing: what the packets' spans add up to. It observes the graph and never changes it."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clock import Clock
+from .keys import PROPAGATION
+from .packet import Key, Packet
+
+SCHEMA = "keywarp.report/1"
+"""The layout of the report, described in docs/report.md."""
+
+_BINS_PER_OCTAVE = 64  # neighbouring bins are 1.1 % apart
+_PERCENTILES = (50, 90, 95, 99)
+
+
+class Histogram:
+    """Durations of any number in memory of fixed size: count, sum and maximum exact, percentiles within 0.6 %."""
+
+    __slots__ = ("_bins", "count", "max_ns", "sum_ns")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum_ns = 0
+        self.max_ns = 0
+        self._bins: dict[int, int] = {}
+
+    def add(self, duration_ns: int) -> None:
+        """Count one duration of 0 ns or more."""
+        self.count += 1
+        self.sum_ns += duration_ns
+        self.max_ns = max(self.max_ns, duration_ns)
+        index = round(math.log2(duration_ns) * _BINS_PER_OCTAVE) if duration_ns > 0 else -1
+        self._bins[index] = self._bins.get(index, 0) + 1
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean in milliseconds, 0 where nothing was counted."""
+        return self.sum_ns / self.count / 1e6 if self.count else 0.0
+
+    def percentile_ms(self, percent: float) -> float:
+        """The smallest duration that ``percent`` of all do not exceed, in milliseconds."""
+        wanted = max(1, math.ceil(self.count * percent / 100))
+        seen = 0
+        for index in sorted(self._bins):
+            seen += self._bins[index]
+            if seen >= wanted:
+                middle_ns = 2 ** (index / _BINS_PER_OCTAVE) if index >= 0 else 0.0
+                return min(middle_ns, self.max_ns) / 1e6
+        return 0.0
+
+
+@dataclass(slots=True)
+class Durations:
+    """Working and waiting times of one stage, or one part of it, for one kind of frame."""
+
+    work: Histogram = field(default_factory=Histogram)
+    wait: Histogram = field(default_factory=Histogram)
+
+    def as_dict(self) -> dict[str, float]:
+        """The figures of the report."""
+        figures: dict[str, float] = {"count": self.work.count, "mean_ms": round(self.work.mean_ms, 4)}
+        for percent in _PERCENTILES:
+            figures[f"p{percent}_ms"] = round(self.work.percentile_ms(percent), 4)
+        figures["max_ms"] = round(self.work.max_ns / 1e6, 4)
+        figures["wait_p50_ms"] = round(self.wait.percentile_ms(50), 4)
+        return figures
+
+
+@dataclass(slots=True)
+class ByKind:
+    """Durations of all frames, of key frames and of propagated ones."""
+
+    all: Durations = field(default_factory=Durations)
+    key: Durations = field(default_factory=Durations)
+    propagated: Durations = field(default_factory=Durations)
+
+    def add(self, work_ns: int, wait_ns: int, is_key: bool) -> None:
+        """Count one frame."""
+        for durations in (self.all, self.key if is_key else self.propagated):
+            durations.work.add(work_ns)
+            durations.wait.add(wait_ns)
+
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """The figures of the report."""
+        return {
+            "all": self.all.as_dict(),
+            "key": self.key.as_dict(),
+            "propagated": self.propagated.as_dict(),
+        }
+
+
+class RunTiming:
+    """Sums up a run from its finished packets.
+
+    ``add`` each packet as it leaves the graph; :meth:`report` may be asked for at any time. A frame counts as
+    key where any model ran in full on it. Memory does not grow with the run.
+    """
+
+    def __init__(self, clock: Clock, propagations: tuple[Key[Any], ...] = (PROPAGATION,)) -> None:
+        self._clock = clock
+        self._propagations = propagations
+        self._start_ns = clock.now_ns()
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self._cpu_start_s = time.process_time()
+        self.stages: dict[str, ByKind] = {}
+        self.latency = ByKind()
+        self.frames_out = 0
+        self.frames_key = 0
+
+    def add(self, packet: Packet) -> None:
+        """Take in a finished packet."""
+        is_key = any((found := packet.get(key)) is not None and found.is_key for key in self._propagations)
+        self.frames_out += 1
+        self.frames_key += is_key
+        end_ns = 0
+        for span in packet.spans:
+            self.stages.setdefault(span.name, ByKind()).add(span.work_ns, span.wait_ns, is_key)
+            end_ns = max(end_ns, span.start_ns + span.work_ns)
+        captured_ns = packet.frame.capture_ns
+        self.latency.add(max(0, end_ns - captured_ns), 0, is_key)
+        if self._first_ns is None:
+            self._first_ns = captured_ns
+        self._last_ns = end_ns
+
+    @property
+    def fps(self) -> float:
+        """Frames per second from the first frame's capture to the last one's acceptance."""
+        if self._first_ns is None or self._last_ns <= self._first_ns:
+            return 0.0
+        return self.frames_out / ((self._last_ns - self._first_ns) / 1e9)
+
+    def report(self, *, frames_in: int, dropped: int) -> dict[str, Any]:
+        """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included."""
+        return {
+            "schema": SCHEMA,
+            "frames": {
+                "in": frames_in,
+                "out": self.frames_out,
+                "dropped": dropped,
+                "key": self.frames_key,
+            },
+            "fps": round(self.fps, 3),
+            "wall_s": round((self._clock.now_ns() - self._start_ns) / 1e9, 3),
+            "cpu_s": round(time.process_time() - self._cpu_start_s, 3),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "stages": {name: stage.as_dict() for name, stage in self.stages.items()},
+            "latency": self.latency.as_dict(),
+        }
+
+
+def peak_rss_mb() -> float:
+    """The largest resident set of this process so far, in units of 1,000,000 bytes; 0 on Windows."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 1e6

@@ -1,0 +1,156 @@
+"""What single engines promise beyond the contract, and the registry."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from keywarp.engines import build
+from keywarp.engines.base import NetworkSource
+from keywarp.engines.build import engine_names, get_engine
+from keywarp.engines.errors import EngineError, MissingPackageError, UsageError
+from keywarp.engines.onnx_file import OnnxFile
+from keywarp.engines.onnxruntime_ import OnnxRuntimeEngine
+from keywarp.engines.openvino_ import OpenVinoEngine
+from keywarp.engines.torch_ import TorchEngine
+
+from .catalogue import CATALOGUE
+
+BLOCKED = """
+import pkgutil, sys
+for name in ("openvino", "onnxruntime", "torch", "onnx", "tensorrt"):
+    sys.modules[name] = None
+import keywarp.engines
+for found in pkgutil.iter_modules(keywarp.engines.__path__):
+    __import__("keywarp.engines." + found.name)
+from keywarp.engines.build import engine_names, get_engine
+for name in engine_names():
+    print(get_engine(name).missing())
+try:
+    get_engine()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_all_modules_import_without_the_runtimes_and_say_what_to_install() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "pip install openvino" in lines[0]
+    assert "pip install 'keywarp[onnxruntime]'" in lines[1]
+    assert "pip install 'keywarp[torch]'" in lines[2]
+    assert lines[3].startswith("MissingPackageError no engine can run here")
+
+
+class TestRegistry:
+    def test_names(self) -> None:
+        assert [get_engine(name).name for name in engine_names()] == list(engine_names())
+
+    def test_auto_is_the_first_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert get_engine().name == "openvino"
+        monkeypatch.setitem(sys.modules, "openvino", None)
+        assert get_engine("auto").name == "onnxruntime"
+
+    def test_auto_without_any(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(build, "_ENGINES", {})
+        with pytest.raises(MissingPackageError):
+            get_engine()
+
+    def test_unknown_name(self) -> None:
+        with pytest.raises(UsageError, match="unknown engine 'openvin'; did you mean 'openvino'"):
+            get_engine("openvin")
+
+    def test_compiling_with_a_missing_engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        entry = CATALOGUE["identity"]
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(MissingPackageError, match=r"pip install 'keywarp\[onnxruntime\]'"):
+            get_engine("onnxruntime").compile(entry.source(tmp_path), entry.shapes)
+
+
+class TestOpenVino:
+    @pytest.mark.parametrize("precision", ["bf16", "f16"])
+    def test_runs_the_precision_or_says_what_it_can(self, precision: str, tmp_path: Path) -> None:
+        entry = CATALOGUE["conv"]
+        try:
+            plan = OpenVinoEngine().compile(entry.source(tmp_path), entry.shapes, precision=precision)
+        except EngineError as error:
+            assert f"cannot run OpenVINO in '{precision}' (it can: f32" in str(error)
+            return
+        with plan.session() as session:
+            given = session.infer(entry.sample())["y"]
+        assert plan.precision == precision
+        np.testing.assert_allclose(given, entry.expected(entry.sample())["y"], atol=0.1)
+
+    def test_unknown_device(self, tmp_path: Path) -> None:
+        entry = CATALOGUE["identity"]
+        with pytest.raises(UsageError, match=r"no device 'TPU' here \(accepted: .*CPU"):
+            OpenVinoEngine("TPU").compile(entry.source(tmp_path), entry.shapes)
+
+
+class TestTorch:
+    def test_needs_a_module(self, tmp_path: Path) -> None:
+        entry = CATALOGUE["identity"]
+        source = replace(entry.source(tmp_path), module=None)
+        with pytest.raises(EngineError, match="without a torch module; use engine 'openvino'"):
+            TorchEngine().compile(source, entry.shapes)
+
+    def test_module_that_is_not_the_file(self, tmp_path: Path) -> None:
+        entry = CATALOGUE["two"]
+        other = CATALOGUE["conv"].source(tmp_path).module
+        source = NetworkSource("two", entry.source(tmp_path).onnx_path, other)
+        with pytest.raises(EngineError, match=r"cannot compile 'two' for a \[2, 3\], b \[2, 3\]"):
+            TorchEngine().compile(source, entry.shapes)
+
+
+class TestOnnxFile:
+    def test_reads_names_types_and_dimensions(self, tmp_path: Path) -> None:
+        file = OnnxFile.read(CATALOGUE["grid_sample"].source(tmp_path).onnx_path)
+        assert [(i.name, i.dtype, i.dims) for i in file.inputs] == [
+            ("x", np.float32, (1, 2, "h", "w")),
+            ("grid", np.float32, (1, "gh", "gw", 2)),
+        ]
+        assert file.outputs == ("y",)
+
+    def test_initializers_are_no_inputs(self, tmp_path: Path) -> None:
+        proto = CATALOGUE["conv"].proto()
+        weight = onnx.helper.make_tensor_value_info("weight", onnx.TensorProto.FLOAT, [4, 3, 3, 3])
+        proto.graph.input.append(weight)
+        path = tmp_path / "old.onnx"
+        onnx.save(proto, path)
+        assert [i.name for i in OnnxFile.read(path).inputs] == ["x"]
+
+    def test_pruned_is_the_file_less_the_other_outputs(self, tmp_path: Path) -> None:
+        file = OnnxFile.read(CATALOGUE["two"].source(tmp_path).onnx_path)
+        expected = CATALOGUE["two"].proto()
+        del expected.graph.output[0]
+        assert onnx.load_from_string(file.pruned(("difference",))) == expected
+
+    def test_every_cut_is_an_error_or_a_reading(self, tmp_path: Path) -> None:
+        data = CATALOGUE["conv"].source(tmp_path).onnx_path.read_bytes()
+        path = tmp_path / "cut.onnx"
+        whole = 0
+        for size in range(len(data)):
+            path.write_bytes(data[:size])
+            try:
+                OnnxFile.read(path)
+                whole += 1
+            except EngineError as error:
+                assert "is no ONNX file" in str(error)  # noqa: PT017
+        assert whole < 10
+
+
+def test_onnxruntime_pruned_network_computes_no_dead_branch(tmp_path: Path) -> None:
+    entry = CATALOGUE["two"]
+    source = entry.source(tmp_path)
+    plan = OnnxRuntimeEngine().compile(source, {"a": (2, 3), "b": (2, 3)}, outputs=("sum",))
+    assert [spec.name for spec in plan.inputs] == ["a", "b"]
+    assert [spec.name for spec in plan.outputs] == ["sum"]
