@@ -18,7 +18,9 @@ from .errors import EngineError, unknown_name
 
 # Field numbers of onnx.proto3, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
 _MODEL_GRAPH = 7
-_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
+_ATTRIBUTE_GRAPHS = (6, 11)
 _INITIALIZER_NAME = 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
@@ -68,19 +70,15 @@ class OnnxFile:
     @classmethod
     def read(cls, path: Path) -> OnnxFile:
         """Read the file; :class:`EngineError` naming ``path`` where it is missing or no ONNX."""
-        graph = _graph(path, _read_bytes(path))
+        graph = _graph(path, memoryview(_read_bytes(path)))
         try:
-            constants = {
-                _text(field.value, _INITIALIZER_NAME)
-                for field in _fields(graph)
-                if field.number == _GRAPH_INITIALIZER
-            }
+            constants = {_text(v, _INITIALIZER_NAME) for v in _children(graph, _GRAPH_INITIALIZER)}
             inputs = tuple(
-                _input(path, field.value)
-                for field in _fields(graph)
-                if field.number == _GRAPH_INPUT and _text(field.value, _VALUE_NAME) not in constants
+                _input(path, value)
+                for value in _children(graph, _GRAPH_INPUT)
+                if _text(value, _VALUE_NAME) not in constants
             )
-            outputs = tuple(name for name, _ in _outputs(graph))
+            outputs = tuple(_text(value, _VALUE_NAME) for value in _children(graph, _GRAPH_OUTPUT))
         except _BROKEN as error:
             raise _broken(path) from error
         return cls(path, inputs, outputs)
@@ -128,22 +126,17 @@ class OnnxFile:
         return sizes
 
     def pruned(self, outputs: tuple[str, ...]) -> bytes:
-        """The file's bytes with only ``outputs`` declared; an engine's optimiser drops dead nodes."""
-        data = _read_bytes(self.path)
-        dropped = {id_ for name, id_ in _outputs(_graph(self.path, data)) if name not in outputs}
-        parts: list[bytes | memoryview] = []
-        for field in _fields(memoryview(data)):
-            if field.number != _MODEL_GRAPH:
-                parts.append(field.raw)
-                continue
-            kept = [f.raw for i, f in enumerate(_fields(field.value)) if i not in dropped]
-            graph = b"".join(kept)
-            parts += [_varint_bytes(_MODEL_GRAPH << 3 | _WIRE_BYTES), _varint_bytes(len(graph)), graph]
-        return b"".join(parts)
+        """The file's bytes with only ``outputs``, the nodes that they need, and all inputs."""
+        data = memoryview(_read_bytes(self.path))
+        kept = _kept_fields(_graph(self.path, data), outputs)
+        return b"".join(
+            _bytes_field(_MODEL_GRAPH, kept) if field.number == _MODEL_GRAPH else field.raw
+            for field in _fields(data)
+        )
 
 
 class _Field(NamedTuple):
-    """One protobuf field: its number, its payload (empty for numbers), its number, all its bytes."""
+    """One protobuf field: which it is, its payload or its integer, and all its bytes."""
 
     number: int
     value: memoryview
@@ -170,23 +163,40 @@ def _read_bytes(path: Path) -> bytes:
         raise EngineError(f"the ONNX file '{path}' cannot be read: {error.strerror}") from error
 
 
-def _graph(path: Path, data: bytes) -> memoryview:
+def _graph(path: Path, data: memoryview) -> memoryview:
     try:
-        for field in _fields(memoryview(data)):
-            if field.number == _MODEL_GRAPH:
-                return field.value
+        for graph in _children(data, _MODEL_GRAPH):
+            return graph
     except _BROKEN as error:
         raise _broken(path) from error
     raise _broken(path)
 
 
-def _outputs(graph: memoryview) -> list[tuple[str, int]]:
-    """Name of each output, and which of the graph's fields it is."""
-    return [
-        (_text(field.value, _VALUE_NAME), i)
-        for i, field in enumerate(_fields(graph))
-        if field.number == _GRAPH_OUTPUT
-    ]
+def _kept_fields(graph: memoryview, outputs: tuple[str, ...]) -> bytes:
+    """The graph less the other outputs and less the nodes that ``outputs`` do not need."""
+    needed = set(outputs)
+    kept: list[memoryview] = []
+    for field in reversed(list(_fields(graph))):  # nodes come sorted: a user after what it uses
+        if field.number == _GRAPH_NODE:
+            if needed.isdisjoint(_texts(field.value, _NODE_OUTPUT)):
+                continue
+            needed.update(_reads(field.value))
+        elif field.number == _GRAPH_OUTPUT and _text(field.value, _VALUE_NAME) not in outputs:
+            continue
+        kept.append(field.raw)
+    return b"".join(reversed(kept))
+
+
+def _reads(node: memoryview) -> Iterator[str]:
+    """The names that a node reads, those too that the bodies of an If or a Loop may take from outside."""
+    yield from _texts(node, _NODE_INPUT)
+    for attribute in _children(node, _NODE_ATTRIBUTE):
+        for number in _ATTRIBUTE_GRAPHS:
+            for body in _children(attribute, number):
+                for inner in _children(body, _GRAPH_NODE):
+                    yield from _reads(inner)
+                for output in _children(body, _GRAPH_OUTPUT):
+                    yield _text(output, _VALUE_NAME)
 
 
 def _input(path: Path, value: memoryview) -> OnnxInput:
@@ -196,7 +206,7 @@ def _input(path: Path, value: memoryview) -> OnnxInput:
     if code not in _DTYPES:
         raise EngineError(f"input '{name}' of '{path}' has ONNX element type {code}, not supported")
     shape = _child(tensor, _TENSOR_SHAPE)
-    dims = tuple(_dim(f.value) for f in _fields(shape) if f.number == _SHAPE_DIM)
+    dims = tuple(_dim(value) for value in _children(shape, _SHAPE_DIM))
     return OnnxInput(name, np.dtype(_DTYPES[code]), dims)
 
 
@@ -209,12 +219,20 @@ def _dim(value: memoryview) -> Dim:
     return None
 
 
+def _children(data: memoryview, number: int) -> Iterator[memoryview]:
+    return (field.value for field in _fields(data) if field.number == number)
+
+
 def _child(data: memoryview, number: int) -> memoryview:
-    return next((field.value for field in _fields(data) if field.number == number), _NOTHING)
+    return next(_children(data, number), _NOTHING)
+
+
+def _texts(data: memoryview, number: int) -> Iterator[str]:
+    return (str(value, "utf-8") for value in _children(data, number))
 
 
 def _text(data: memoryview, number: int) -> str:
-    return str(_child(data, number), "utf-8")
+    return next(_texts(data, number), "")
 
 
 def _fields(data: memoryview) -> Iterator[_Field]:
@@ -244,6 +262,10 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError("a number longer than 64 bits")
+
+
+def _bytes_field(number: int, value: bytes) -> bytes:
+    return _varint_bytes(number << 3 | _WIRE_BYTES) + _varint_bytes(len(value)) + value
 
 
 def _varint_bytes(value: int) -> bytes:

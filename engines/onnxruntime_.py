@@ -106,7 +106,7 @@ class OnnxRuntimeSession(Session):
     ) -> None:
         super().__init__(inputs)
         self._runtime: Any = runtime
-        self._binding = runtime.io_binding()
+        self._binding: Any = runtime.io_binding()
         self._ring = ring
         self._feed = InputFeed(inputs, self._bind)
 

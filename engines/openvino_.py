@@ -138,7 +138,7 @@ class OpenVinoSession(Session):
         give_back: Callable[[], None],
     ) -> None:
         super().__init__(inputs)
-        self._request = compiled.create_infer_request()
+        self._request: Any = compiled.create_infer_request()
         self._tensor = _tensor_class()
         self._ring = ring
         self._feed = InputFeed(inputs, self._bind)

@@ -70,7 +70,7 @@ class TorchSession(Session):
 
     PyTorch has one count of threads for the whole process: a session made with ``threads`` sets it at
     each call, and sessions that differ take turns at it. Between calls its threads spin for some
-    milliseconds (measured: 11 ms of CPU time after each); start Python with ``OMP_WAIT_POLICY=passive``
+    milliseconds (measured: 6 to 11 ms of CPU time after each call); start Python with ``OMP_WAIT_POLICY=passive``
     in the environment where other threads need the cores.
     """
 

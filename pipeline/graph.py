@@ -40,8 +40,8 @@ class Graph:
 
     def __init__(self, stages: Sequence[Stage], sinks: Sequence[Sink], *, clock: Clock | None = None) -> None:
         _check_layout(stages, sinks)
-        self._stages = list(stages)
-        self._sinks = list(sinks)
+        self.stages = list(stages)
+        self.sinks = list(sinks)
         self._clock = clock or MonotonicClock()
         self._stopping = False
         self._error: BaseException | None = None
@@ -75,8 +75,8 @@ class Graph:
             source.close()
 
     def _run_open(self, source: Source, info: StreamInfo) -> Iterator[Packet]:
-        done = _Completed(max(1, len(self._sinks)))
-        gate = _Gate(len(self._stages) + len(self._sinks))
+        done = _Completed(max(1, len(self.sinks)))
+        gate = _Gate(len(self.stages) + len(self.sinks))
         threads = self._start(source, info, done, gate)
         try:
             yield from done.link
@@ -96,15 +96,15 @@ class Graph:
         entrance: Link[Packet] = Link(capacity)
         inlet = entrance
         threads = []
-        for position, stage in enumerate(self._stages):
-            last = position == len(self._stages) - 1
-            outlets = [Link[Packet](capacity) for _ in (self._sinks if last else (None,))]
-            work = _Work(self, stage, inlet, outlets, done if last and not self._sinks else None, gate)
+        for position, stage in enumerate(self.stages):
+            last = position == len(self.stages) - 1
+            outlets = [Link[Packet](capacity) for _ in (self.sinks if last else (None,))]
+            work = _Work(self, stage, inlet, outlets, done if last and not self.sinks else None, gate)
             threads.append(work.thread(info))
             if not last:
                 inlet = outlets[0]
             else:
-                for sink, link in zip(self._sinks, outlets, strict=False):
+                for sink, link in zip(self.sinks, outlets, strict=False):
                     threads.append(_Work(self, sink, link, [], done, gate).thread(info))
         pump = _Pump(self, source, info.live, entrance, gate)
         threads.append(threading.Thread(target=pump.run, name=f"keywarp-{READ}"))
@@ -141,7 +141,7 @@ class _Completed:
 
     def __init__(self, sinks: int) -> None:
         self.link: Link[Packet] = Link(_FILE_LINK_FRAMES)
-        self._sinks = sinks
+        self._needed = sinks
         self._open = sinks
         self._seen: Counter[int] = Counter()
         self._lock = threading.Lock()
@@ -149,7 +149,7 @@ class _Completed:
     def accept(self, packet: Packet) -> None:
         with self._lock:
             self._seen[packet.frame.index] += 1
-            if self._seen[packet.frame.index] < self._sinks:
+            if self._seen[packet.frame.index] < self._needed:
                 return
             del self._seen[packet.frame.index]
             self.link.put(packet)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from keywarp.flow.base import Size, readonly
@@ -24,6 +25,9 @@ _LUMA_FORMATS = frozenset(
 )
 _YUV420P = frozenset(["yuv420p", "yuvj420p"])
 
+_SMPTE170M = 6  # AVCOL_SPC_SMPTE170M, FFmpeg's name for the matrix of BT.601
+_MOST_CONVERTERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class YuvPlanes:
@@ -35,10 +39,10 @@ class YuvPlanes:
 
 
 def plane_view(frame: av.VideoFrame, index: int, height: int, width: int) -> Pixels:
-    """A (height, width) view of one plane's bytes; rows may be further apart than ``width``."""
+    """A (height, width) view of one plane's bytes; rows may be further apart than ``width``, or bottom up."""
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[:height, :width]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))[:height, :width]
+    return rows if plane.line_size > 0 else rows[::-1]
 
 
 def yuv_planes(frame: av.VideoFrame) -> YuvPlanes:
@@ -49,6 +53,31 @@ def yuv_planes(frame: av.VideoFrame) -> YuvPlanes:
         plane_view(frame, 1, half_height, half_width),
         plane_view(frame, 2, half_height, half_width),
     )
+
+
+class _Converters(threading.local):
+    """FFmpeg's converters of this thread, one for each conversion: setting one up costs more than using it."""
+
+    def __init__(self) -> None:
+        self.known: dict[object, VideoReformatter] = {}
+
+
+_converters = _Converters()
+
+
+def convert(frame: av.VideoFrame, size: Size | None = None, pixel_format: str | None = None) -> av.VideoFrame:
+    """``frame`` at another size or in another pixel format, by its own colour tags, in the calling thread.
+
+    None keeps what it is; where nothing changes, the frame itself is returned.
+    """
+    width, height = size or (frame.width, frame.height)
+    known = _converters.known
+    key = (frame.width, frame.height, frame.format.name, width, height, pixel_format)
+    if key not in known:
+        if len(known) >= _MOST_CONVERTERS:
+            known.clear()
+        known[key] = VideoReformatter()
+    return known[key].reformat(frame, width, height, pixel_format, threads=1)
 
 
 class Picture:
@@ -97,7 +126,7 @@ class Picture:
 
     def yuv(self) -> YuvPlanes:
         """4:2:0 planes, as encoders take them: the decoder's own where it made such."""
-        return self._once("yuv", lambda: yuv_planes(self.av_frame()))
+        return self._once("yuv", self._make_yuv)
 
     def av_frame(self) -> av.VideoFrame:
         """The picture as a yuv420p frame for an encoder. Shared: set no timestamps on it."""
@@ -122,7 +151,7 @@ class Picture:
         if self._bgr is not None:
             return readonly(np.ascontiguousarray(self._bgr))
         assert self._av is not None
-        return readonly(self._av.to_ndarray(format="bgr24"))
+        return readonly(np.ascontiguousarray(convert(self._av, pixel_format="bgr24").to_ndarray()))
 
     def _make_gray(self) -> Pixels:
         if self._bgr is not None:
@@ -133,20 +162,25 @@ class Picture:
             frame = self.av_frame()
         return readonly(plane_view(frame, 0, frame.height, frame.width))
 
+    def _make_yuv(self) -> YuvPlanes:
+        planes = yuv_planes(self.av_frame())
+        return YuvPlanes(readonly(planes.y), readonly(planes.u), readonly(planes.v))
+
     def _make_yuv420p(self) -> av.VideoFrame:
         if self._av is not None:
-            return self._av if self._av.format.name in _YUV420P else self._av.reformat(format="yuv420p")
+            return self._av if self._av.format.name in _YUV420P else convert(self._av, pixel_format="yuv420p")
         return bgr_to_yuv420p(self.bgr)
 
     def _make_scaled(self, size: Size) -> Picture:
         if self._bgr is not None:
             return Picture.from_bgr(_shrink(self._bgr, size))
         assert self._av is not None
-        return Picture.from_av(self._av.reformat(width=size[0], height=size[1]))
+        only_read = self._av.format.has_palette or self._av.format.is_bayer
+        return Picture.from_av(convert(self._av, size, "bgr24" if only_read else None))
 
 
 def bgr_to_yuv420p(pixels: Pixels) -> av.VideoFrame:
-    """BGR pixels as a yuv420p frame (BT.601, limited range, as OpenCV converts)."""
+    """BGR pixels as a yuv420p frame, tagged as what it is: BT.601, limited range, as OpenCV converts."""
     height, width = pixels.shape[:2]
     even = cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     rows, columns = even.shape[:2]
@@ -154,6 +188,7 @@ def bgr_to_yuv420p(pixels: Pixels) -> av.VideoFrame:
     half = (rows // 2, columns // 2)
     split = rows * columns, rows * columns + half[0] * half[1]
     frame = av.VideoFrame(width, height, "yuv420p")
+    frame.colorspace, frame.color_range = _SMPTE170M, ColorRange.MPEG
     planes = yuv_planes(frame)
     planes.y[:] = flat[: split[0]].reshape(rows, columns)[:height, :width]
     planes.u[:] = flat[split[0] : split[1]].reshape(half)

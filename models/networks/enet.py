@@ -165,9 +165,7 @@ def relu(_: int) -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
-def regular(
-    channels: int, *, dropout: float, dilation: int = 1, act: Activation = prelu
-) -> Bottleneck:
+def regular(channels: int, *, dropout: float, dilation: int = 1, act: Activation = prelu) -> Bottleneck:
     """A bottleneck whose main convolution is 3x3, dilated or not."""
     inner = channels // REDUCTION
     main = nn.Conv2d(inner, inner, 3, padding=dilation, dilation=dilation, bias=False)

@@ -41,21 +41,28 @@ class IndexPooling:
 
     def unpool(self, x: Tensor, position: Position) -> Tensor:
         """See :class:`Pooling`."""
-        return F.max_unpool2d(x, position[0], 2)
+        return F.max_unpool2d(x, position[0], [2, 2])
 
 
 class MaskPooling:
-    """The same in slices, comparisons and one DepthToSpace: what an engine runs."""
+    """The same in max pooling, comparisons and one DepthToSpace: what an engine runs.
+
+    Pooling windows that leave out a column or a row stand in for slices, which engines run slowly.
+    """
 
     def pool(self, x: Tensor) -> tuple[Tensor, Position]:
         """See :class:`Pooling`; the position is four masks (N, C, H/2, W/2), in row order."""
         check_even(x)
-        a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
         maximum = F.max_pool2d(x, 2)
-        at_a = a == maximum
-        at_b = (b == maximum) & ~at_a
-        at_d = ~(at_a | at_b | (c == maximum))
-        return maximum, (at_a, at_b, ~(at_a | at_b | at_d), at_d)
+        in_first = F.max_pool2d(x, 1, 2) == maximum
+        in_row = F.max_pool2d(x, (1, 2), 2) == maximum
+        in_column = F.max_pool2d(x, (2, 1), 2) == maximum
+        return maximum, (
+            in_first,
+            in_row & ~in_first,
+            in_column & ~in_row,
+            ~(in_row | in_column),
+        )
 
     def unpool(self, x: Tensor, position: Position) -> Tensor:
         """See :class:`Pooling`."""

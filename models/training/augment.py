@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import VOID
+from keywarp.models.labels import VOID
+
 from .dataset import Sample
 
 PADDING_GRAY = 110
@@ -72,9 +73,7 @@ def _crop(
     bgr, bgr_scale = sample.bgr, scale
     if scale < SHRINKS_BY_AREA:
         bgr, bgr_scale = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), 1
-    picture = cv2.warpAffine(
-        bgr, _placed(bgr_scale, left, top), size, borderValue=(PADDING_GRAY,) * 3
-    )
+    picture = cv2.warpAffine(bgr, _placed(bgr_scale, left, top), size, borderValue=(PADDING_GRAY,) * 3)
     labels = cv2.warpAffine(
         sample.labels,
         _placed(scale, left, top),

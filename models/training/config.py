@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import shlex
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from keywarp.engines.errors import UsageError, unknown_name
-
-from ..labels import CLASS_SETS
+from keywarp.models.labels import CLASS_SETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class TrainConfig:
     rate, warm_up: the highest learning rate; the epochs it takes to reach it.
     decay: weight decay. dropout: see ENet. average: decay of the running mean of weights, per step.
     weight_offset: see :func:`keywarp.models.training.train.class_weights`.
+    licence: what the card says of the weights' licence, which the data's licences decide.
+    until: stop after this epoch, as an interruption would; the next call goes on (None: to the end).
     compiled: whether torch compiles the training step (minutes at the start, then a quarter faster).
     """
 
@@ -45,6 +47,8 @@ class TrainConfig:
     class_set: str = "camvid"
     check_every: int = 5
     threads: int = 2
+    licence: str = "that of the data"
+    until: int | None = None
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -70,11 +74,36 @@ class TrainConfig:
                 f"average {self.average} in 0 to 1"
             )
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which this call stops."""
+        return self.epochs if self.until is None else min(self.epochs, self.until)
+
+    def command(self) -> str:
+        """The command line that starts this run: settings that differ from the usual ones."""
+        words = ["keywarp", "train", "enet"]
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if value != setting.default:
+                words += _options(setting.name, value)
+        return shlex.join(words)
+
     def identity(self) -> dict[str, Any]:
         """All that the result depends on, in types that a checkpoint can hold."""
-        skipped = {"out", "check", "check_every"}
+        skipped = {"out", "check", "check_every", "until", "licence"}
         return {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self).items()
             if name not in skipped
         }
+
+
+def _options(name: str, value: Any) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [option]
+    if name in ("data", "check"):
+        return [word for spec in value for word in (option, spec)]
+    if isinstance(value, tuple):
+        return [option, ("x" if name == "size" else ",").join(map(str, value))]
+    return [option, str(value)]

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.engines.errors import UsageError, unknown_name
-
-from ..labels import VOID, ClassSet
+from keywarp.models.labels import VOID, ClassSet
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 

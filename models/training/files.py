@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from keywarp.engines.errors import ModelError
-
-from ..networks.enet import ENet
+from keywarp.models.networks.enet import ENet
 
 UNUSED = "num_batches_tracked"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import av
 import numpy as np
@@ -42,8 +43,11 @@ class ColorScheme:
         cb = (blue - luma) / (2.0 * (1.0 - self.kb))
         cr = (red - luma) / (2.0 * (1.0 - self.kr))
         offset, luma_span, chroma_span = (0.0, 255.0, 255.0) if self.full_range else (16.0, 219.0, 224.0)
-        return np.stack([offset + luma_span * luma, 128.0 + chroma_span * cb, 128.0 + chroma_span * cr], axis=1)
+        return np.stack(
+            [offset + luma_span * luma, 128.0 + chroma_span * cb, 128.0 + chroma_span * cr], axis=1
+        )
 
+    @lru_cache(maxsize=64)  # noqa: B019 - schemes are few, small values
     def one(self, rgb: tuple[int, int, int]) -> tuple[float, float, float]:
         """One RGB colour as Y, U, V."""
         y, u, v = self.rgb_to_yuv(np.array([rgb], np.float64))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -57,7 +58,15 @@ class Canvas:
         self._layers = np.zeros((height, width, 4), np.float32)  # Y, U, V times opacity; opacity
         self.size = size
 
-    def rounded(self, box: tuple[float, float, float, float], radius: float, rgb: Rgb, alpha: float = 1) -> None:
+    def copy(self) -> Canvas:
+        """A canvas with the same drawing, to go on with."""
+        other = Canvas((0, 0), self._scheme)
+        other.size, other._layers = self.size, self._layers.copy()
+        return other
+
+    def rounded(
+        self, box: tuple[float, float, float, float], radius: float, rgb: Rgb, alpha: float = 1
+    ) -> None:
         """Fill a rounded rectangle (x, y, width, height)."""
         x, y, width, height = box
         if width > 0 and height > 0:
@@ -66,7 +75,15 @@ class Canvas:
             self.fill(mask, left, top, rgb, alpha)
 
     def text(
-        self, text: str, x: float, baseline: float, px: int, rgb: Rgb, *, weight: int = REGULAR, align: str = "left"
+        self,
+        text: str,
+        x: float,
+        baseline: float,
+        px: int,
+        rgb: Rgb,
+        *,
+        weight: int = REGULAR,
+        align: str = "left",
     ) -> int:
         """Write a line; ``x`` is its left end, right end or middle. Returns its width."""
         mask = text_mask(text, px, weight)
@@ -96,8 +113,9 @@ class Canvas:
         return Patch(color, YuvPlanes(through, through_half, through_half))
 
 
+@lru_cache(maxsize=512)
 def rounded_mask(box: tuple[float, float, float, float], radius: float) -> Pixels:
-    """Coverage, uint8, of a rounded rectangle (x, y, width, height) on a grid just large enough."""
+    """Coverage, uint8, of a rounded rectangle (x, y, width, height) on a grid just large enough. Shared."""
     x, y, width, height = (value * _FINER for value in box)
     radius = min(radius * _FINER, width / 2, height / 2)
     columns = int(np.ceil((x + width) / _FINER)) * _FINER
@@ -116,4 +134,4 @@ def _inset(distance: NDArray[np.float64], straight: float) -> NDArray[np.float64
 
 
 def _bytes(values: NDArray[np.float32]) -> Pixels:
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+    return (values + np.float32(0.5)).astype(np.uint8)  # within 0..255, as mixtures of colours are

@@ -12,7 +12,7 @@ from keywarp.pipeline.picture import Pixels, YuvPlanes
 from .colors import ColorScheme
 
 # Large calm areas need less colour to be read than small things do.
-_CALM = {"sky": 0.55, "building": 0.7, "road": 0.8, "tree": 0.85}
+_CALM = {"sky": 0.55, "building": 0.7, "road": 0.8, "pavement": 0.75, "tree": 0.85}
 
 _LUT_TAKES_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,20 @@ def _plan(compute: Compute) -> Plan:
 
 def _real(inputs: Mapping[str, Array]) -> dict[str, Array]:
     x = inputs["x"]
-    return {"real": x, "label": np.int64(x > 0)}
+    return {"real": x, "label": (x > 0).astype(np.int64)}
 
 
 def _shifted(inputs: Mapping[str, Array]) -> dict[str, Array]:
     x = inputs["x"]
-    return {"real": x + np.float32(0.5), "label": np.int64(x > 1)}
+    return {"real": x + np.float32(0.5), "label": (x > 1).astype(np.int64)}
+
+
+def _constant(values: list[float], _: Mapping[str, Array]) -> dict[str, Array]:
+    return {"y": np.array(values, np.float32)}
 
 
 def test_shares_and_differences_over_all_samples() -> None:
-    samples = [{"x": np.float32([-1, 0, 1, 2])}, {"x": np.float32([-1, -1, -1, -1])}]
+    samples = [{"x": np.array(x, np.float32)} for x in ([-1, 0, 1, 2], [-1, -1, -1, -1])]
     result = compare(_plan(_real), _plan(_shifted), samples)
     assert (result.reference, result.other, result.samples) == ("fake f32", "fake f32", 2)
     assert result["label"].equal_share == 7 / 8
@@ -46,11 +51,8 @@ def test_shares_and_differences_over_all_samples() -> None:
     [([NAN, INF], [NAN, INF], 0.0), ([1, INF], [1, -INF], INF), ([1, 2], [1, NAN], NAN)],
 )
 def test_numbers_that_are_not_finite(one: list[float], two: list[float], difference: float) -> None:
-    plans = [
-        _plan(lambda _, values=values: {"y": np.float32(values)})  # type: ignore[misc]
-        for values in (one, two)
-    ]
-    result = compare(*plans, [{"x": np.zeros(4, np.float32)}])
+    plans = [_plan(partial(_constant, values)) for values in (one, two)]
+    result = compare(plans[0], plans[1], [{"x": np.zeros(4, np.float32)}])
     np.testing.assert_equal(result["y"].max_abs_diff, difference)
 
 

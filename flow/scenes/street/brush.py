@@ -15,9 +15,7 @@ _SHIFT = 4
 class Brush:
     """Draws anti-aliased shapes, in metres from the top left, on a canvas of ``width`` x ``height``."""
 
-    def __init__(
-        self, width_m: float, height_m: float, px_per_m: float, fill: Color | None = None
-    ) -> None:
+    def __init__(self, width_m: float, height_m: float, px_per_m: float, fill: Color | None = None) -> None:
         self.px_per_m = px_per_m
         shape = (max(2, round(height_m * px_per_m)), max(2, round(width_m * px_per_m)), 4)
         self.pixels: Pixels = np.zeros(shape, np.uint8)
@@ -40,9 +38,7 @@ class Brush:
         scale = self.px_per_m * 2**_SHIFT
         centre = (round(x * scale - 2 ** (_SHIFT - 1)), round(y * scale - 2 ** (_SHIFT - 1)))
         axes = (max(1, round(radius * scale)), max(1, round(radius * flat * scale)))
-        cv2.ellipse(
-            self.pixels, centre, axes, turn, 0, 360, (*color, 255), -1, cv2.LINE_AA, _SHIFT
-        )
+        cv2.ellipse(self.pixels, centre, axes, turn, 0, 360, (*color, 255), -1, cv2.LINE_AA, _SHIFT)
 
     def line(
         self, points: list[tuple[float, float]], color: Color, width: float, closed: bool = False
@@ -50,9 +46,13 @@ class Brush:
         """A line through ``points``."""
         place = np.round((np.array(points) * self.px_per_m - 0.5) * 2**_SHIFT).astype(np.int32)
         thick = max(1, round(width * self.px_per_m))
-        cv2.polylines(
-            self.pixels, [place], closed, (*color, 255), thick, cv2.LINE_AA, _SHIFT
-        )
+        cv2.polylines(self.pixels, [place], closed, (*color, 255), thick, cv2.LINE_AA, _SHIFT)
+
+    def tint(self, x: float, y: float, width: float, height: float, factor: float) -> None:
+        """Multiply the colours of a rectangle, keeping what is drawn there."""
+        left, top, right, bottom = (round(place * self.px_per_m) for place in (x, y, x + width, y + height))
+        part = self.pixels[top:bottom, left:right, :3]
+        part[:] = (part * factor).astype(np.uint8)
 
     def light(self, factor: NDArray[np.float32]) -> None:
         """Multiply the colours by ``factor``, of shape (h, w), (h, 1), (1, w) or with 3 channels."""

@@ -67,9 +67,7 @@ def view_at(time_s: float, size: tuple[int, int], phase: float) -> View:
     yaw = 0.014 * math.sin(0.31 * time_s + 2 * phase) + 0.0016 * math.sin(1.7 * time_s)
     pitch = 0.0022 * math.sin(4.4 * time_s + phase) + 0.003 * math.sin(0.9 * time_s)
     roll = 0.002 * math.sin(1.3 * time_s + phase)
-    intrinsics = np.array(
-        [[focal, 0.0, (width - 1) / 2], [0.0, focal, 0.53 * (height - 1)], [0.0, 0.0, 1.0]]
-    )
+    intrinsics = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, 0.53 * (height - 1)], [0.0, 0.0, 1.0]])
     return View(intrinsics @ _rotation(yaw, pitch, roll), eye, size, focal)
 
 

@@ -25,7 +25,10 @@ def paint_side(color: Color, look: Look, px_per_m: float) -> Pixels:
         [(0.05, 1.15), (0.04, 0.72), (0.25, 0.62), (1.15, 0.5), (1.8, 0.06), (3.3, 0.04), (4.0, 0.5),
          (4.26, 0.58), (4.28, 1.12), (4.1, 1.27), (0.3, 1.27)], color,
     )  # fmt: skip
-    brush.shape([(0.05, 0.95), (4.27, 0.95), (4.27, 1.12), (4.1, 1.27), (0.3, 1.27), (0.05, 1.15)], scaled(color, 0.74))
+    brush.shape(
+        [(0.05, 0.95), (4.27, 0.95), (4.27, 1.12), (4.1, 1.27), (0.3, 1.27), (0.05, 1.15)],
+        scaled(color, 0.74),
+    )
     brush.line([(0.15, 0.78), (4.2, 0.72)], mix(color, rgb(0xFFFFFF), 0.35), 0.04)
     brush.shape([(1.32, 0.52), (1.88, 0.14), (2.45, 0.13), (2.45, 0.52)], _glass(look))
     brush.shape([(2.55, 0.52), (2.55, 0.13), (3.22, 0.13), (3.78, 0.52)], _glass(look))
@@ -47,8 +50,30 @@ def paint_lower(color: Color, look: Look, px_per_m: float, rear: bool) -> Pixels
     for x in (0.08, WIDTH_M - 0.33):
         brush.box(x, 0.6, 0.25, 0.32, _TYRE)
     brush.box(0.12, 0.6, WIDTH_M - 0.24, 0.24, rgb(0x151618))
-    brush.shape([(0.06, 0.04), (WIDTH_M - 0.06, 0.04), (WIDTH_M, 0.28), (WIDTH_M - 0.02, 0.7), (WIDTH_M - 0.1, 0.77), (0.1, 0.77), (0.02, 0.7), (0, 0.28)], color)
-    brush.shape([(0.02, 0.5), (WIDTH_M - 0.02, 0.5), (WIDTH_M - 0.02, 0.7), (WIDTH_M - 0.1, 0.77), (0.1, 0.77), (0.02, 0.7)], scaled(color, 0.62))
+    brush.shape(
+        [
+            (0.06, 0.04),
+            (WIDTH_M - 0.06, 0.04),
+            (WIDTH_M, 0.28),
+            (WIDTH_M - 0.02, 0.7),
+            (WIDTH_M - 0.1, 0.77),
+            (0.1, 0.77),
+            (0.02, 0.7),
+            (0, 0.28),
+        ],
+        color,
+    )
+    brush.shape(
+        [
+            (0.02, 0.5),
+            (WIDTH_M - 0.02, 0.5),
+            (WIDTH_M - 0.02, 0.7),
+            (WIDTH_M - 0.1, 0.77),
+            (0.1, 0.77),
+            (0.02, 0.7),
+        ],
+        scaled(color, 0.62),
+    )
     brush.box(0.1, 0.06, WIDTH_M - 0.2, 0.035, mix(color, rgb(0xFFFFFF), 0.35))
     light = rgb(0xC81E1E) if rear else rgb(0xFBF7E4)
     for x in (0.05, WIDTH_M - 0.43):
@@ -66,8 +91,14 @@ def paint_upper(color: Color, look: Look, px_per_m: float, rear: bool) -> Pixels
     """The glass between the belt and the roof, in its pillars."""
     height = HEIGHT_M - BELT_M + 0.06
     brush = Brush(WIDTH_M, height, px_per_m)
-    brush.shape([(0.04, height), (0.3, 0.02), (WIDTH_M - 0.3, 0.02), (WIDTH_M - 0.04, height)], scaled(color, 0.92))
+    brush.shape(
+        [(0.04, height), (0.3, 0.02), (WIDTH_M - 0.3, 0.02), (WIDTH_M - 0.04, height)], scaled(color, 0.92)
+    )
     glass = _glass(look)
-    brush.shape([(0.18, height - 0.05), (0.38, 0.1), (WIDTH_M - 0.38, 0.1), (WIDTH_M - 0.18, height - 0.05)], glass)
-    brush.shape([(0.3, height - 0.1), (0.5, 0.12), (0.9, 0.12), (0.6, height - 0.1)], mix(glass, look.horizon, 0.4))
+    brush.shape(
+        [(0.18, height - 0.05), (0.38, 0.1), (WIDTH_M - 0.38, 0.1), (WIDTH_M - 0.18, height - 0.05)], glass
+    )
+    brush.shape(
+        [(0.3, height - 0.1), (0.5, 0.12), (0.9, 0.12), (0.6, height - 0.1)], mix(glass, look.horizon, 0.4)
+    )
     return brush.pixels

@@ -60,9 +60,7 @@ def _paint_grain(brush: Brush, rng: np.random.Generator, style: str) -> None:
     brush.light((stains + grain).astype(np.float32))
 
 
-def _paint_roof(
-    brush: Brush, rng: np.random.Generator, style: str, width_m: float, look: Look
-) -> None:
+def _paint_roof(brush: Brush, rng: np.random.Generator, style: str, width_m: float, look: Look) -> None:
     if style == "modern":
         brush.box(0.3, ROOF_M - 0.45, width_m - 0.6, 0.5, rgb(0x9AA0A4))
         return
@@ -145,15 +143,11 @@ def _paint_bands(
         for x in np.arange(0.3, width_m - pitch + 0.1, pitch):
             glass = _glass(rng, look)
             brush.box(x, top, pitch - 0.14, 1.9, glass)
-            brush.shape(
-                [(x, top), (x + pitch - 0.14, top), (x, top + 1.4)], mix(glass, look.horizon, 0.16)
-            )
+            brush.shape([(x, top), (x + pitch - 0.14, top), (x, top + 1.4)], mix(glass, look.horizon, 0.16))
         brush.box(0, top + 2.05, width_m, 0.1, scaled(wall, 0.8))
 
 
-def _paint_shops(
-    brush: Brush, rng: np.random.Generator, look: Look, width_m: float, height_m: float
-) -> None:
+def _paint_shops(brush: Brush, rng: np.random.Generator, look: Look, width_m: float, height_m: float) -> None:
     top = height_m - GROUND_FLOOR_M
     count = max(1, round(width_m / rng.uniform(4.5, 6.5)))
     span = width_m / count
@@ -200,9 +194,7 @@ def _shade(brush: Brush, rng: np.random.Generator) -> None:
     brush.light(down * across)
 
 
-def paint_wall(
-    rng: np.random.Generator, width_m: float, height_m: float, px_per_m: float
-) -> Pixels:
+def paint_wall(rng: np.random.Generator, width_m: float, height_m: float, px_per_m: float) -> Pixels:
     """A blind side wall with a few small windows."""
     wall = rgb(int(rng.choice([0xC9B89C, 0xB8A793, 0xA77A62, 0xC4BEB2, 0xD2C3A6])))
     brush = Brush(width_m, height_m, px_per_m, wall)

@@ -40,8 +40,12 @@ def paint_sign(kind: str, px_per_m: float) -> Pixels:
     if kind == "limit":
         brush.disc(centre, centre, 0.37, red)
         brush.disc(centre, centre, 0.27, white)
-        for x in (0.25, 0.41):
-            brush.line([(x, 0.26), (x + 0.1, 0.26), (x + 0.1, 0.49), (x, 0.49)], (35, 30, 30), 0.045, True)
+        black = (35.0, 30.0, 30.0)
+        for y in (0.26, 0.375, 0.49):
+            brush.line([(0.25, y), (0.35, y)], black, 0.045)
+        brush.line([(0.35, 0.26), (0.35, 0.49)], black, 0.045)
+        zero = [(0.42, 0.26), (0.51, 0.26), (0.51, 0.49), (0.42, 0.49)]
+        brush.line(zero, black, 0.045, True)
     elif kind == "crossing":
         brush.box(0.02, 0.02, SIGN_M - 0.04, SIGN_M - 0.04, blue)
         brush.shape([(centre, 0.1), (0.65, 0.62), (0.1, 0.62)], white)
@@ -52,7 +56,9 @@ def paint_sign(kind: str, px_per_m: float) -> Pixels:
         brush.disc(centre, centre, 0.3, blue)
         brush.line([(0.17, 0.17), (0.58, 0.58)], red, 0.08)
     else:
-        points = [(centre + 0.42 * math.cos(a), 0.3 + 0.42 * math.sin(a)) for a in (math.pi / 2, -2.62, -0.52)]
+        points = [
+            (centre + 0.42 * math.cos(a), 0.3 + 0.42 * math.sin(a)) for a in (math.pi / 2, -2.62, -0.52)
+        ]
         brush.shape(points, red)
         inner = [(centre + 0.27 * math.cos(a), 0.3 + 0.27 * math.sin(a)) for a in (math.pi / 2, -2.62, -0.52)]
         brush.shape(inner, white)

@@ -9,27 +9,28 @@ import cv2
 import numpy as np
 
 from .camera import Matrix, View
-from .haze import FAR_M, Haze
+from .haze import Haze
 from .labels import PAVEMENT, ROAD, TREE
-from .palette import Look
 from .painter import Drawing, Piece
+from .palette import Look, rgb
 from .quad import Key, Quad, Still, lying
-from .texture import STEPS_PER_OCTAVE, Texture, TintCache
+from .texture import STEPS_PER_OCTAVE, Pixels, Texture, TintCache
 
 TILE_M = 24.0
 SEAM_M = 0.6
-HALF_WIDTH_M = 20.0
+VERGE = rgb(0x758F4B)
+HALF_WIDTH_M = 18.0
 ROAD_M = 5.5
 PAVED_M = 9.5
 _NEAREST_M = 2.2
 _BANDS = [_NEAREST_M * 2 ** (n / 2) for n in range(14)]
 
 _STRIPS = (
-    ("road", ROAD, -ROAD_M, ROAD_M),
-    ("pavement left", PAVEMENT, -PAVED_M, -ROAD_M),
-    ("pavement right", PAVEMENT, ROAD_M, PAVED_M),
-    ("verge left", TREE, -4000.0, -PAVED_M),
-    ("verge right", TREE, PAVED_M, 4000.0),
+    ("verge left", TREE),
+    ("pavement left", PAVEMENT),
+    ("road", ROAD),
+    ("pavement right", PAVEMENT),
+    ("verge right", TREE),
 )
 
 
@@ -46,7 +47,7 @@ def surfaces(blank: Texture) -> list[Piece]:
     basis = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     return [
         Piece(quad, Still((quad,)), 0)
-        for name, label, _, _ in _STRIPS
+        for name, label in _STRIPS
         for quad in [Quad(_key(name), blank, basis, label)]
     ]
 
@@ -66,6 +67,8 @@ class GroundPainter:
     def paint(self, drawing: Drawing, tiles: list[Tile], first_id: int) -> None:
         """Draw ``tiles`` (any order) into ``drawing``; ids count up from ``first_id``."""
         view = drawing.view
+        horizon = max(0, min(math.ceil(row_of(view, 6000.0)), view.size[1]))
+        drawing.canvas[horizon:] = (*np.multiply(VERGE, self._look.ground).tolist(), 255)
         eye_m = float(view.eye[2])
         for far, near in zip(_BANDS[:0:-1], _BANDS[-2::-1], strict=True):
             for tile in tiles:
@@ -74,13 +77,12 @@ class GroundPainter:
                 if high > low:
                     self._paint_band(drawing, tile, low, high)
         self._paint_haze(drawing)
-        for number, (_, _, left, right) in enumerate(_STRIPS):
-            _fill_strip(drawing, left, right, first_id + number)
+        _fill_strips(drawing, first_id)
 
     def _paint_band(self, drawing: Drawing, tile: Tile, near_m: float, far_m: float) -> None:
         """Draw the part of a tile between two depths."""
         view = drawing.view
-        top, bottom = _row(view, far_m) - 2, _row(view, near_m) + 3
+        top, bottom = row_of(view, far_m) - 2, row_of(view, near_m) + 3
         top, bottom = max(math.floor(top), 0), min(math.ceil(bottom), view.size[1])
         if bottom <= top:
             return
@@ -110,20 +112,28 @@ class GroundPainter:
     def _paint_haze(self, drawing: Drawing) -> None:
         """Fade the ground to the horizon, row by row."""
         view = drawing.view
-        top = max(0, min(math.ceil(_row(view, 4000.0)), view.size[1]))
+        top = max(0, min(math.ceil(row_of(view, 4000.0)), view.size[1]))
         target = drawing.canvas[top:]
         if not len(target):
             return
         rows = np.arange(top, view.size[1])
-        share = self._haze.share(_depth(view, rows))[:, None, None]
-        keep = np.round(np.broadcast_to(255 * (1 - share), target.shape)).astype(np.uint8)
+        share = self._haze.share(_depth(view, rows.astype(np.float64)))[:, None, None]
         haze = np.append(self._look.haze_bgr, 255.0)
-        add = np.round(np.broadcast_to(haze * share, target.shape)).astype(np.uint8)
+        keep = _widened(255 * (1 - share), view.size[0])
+        add = _widened(haze * share, view.size[0])
         cv2.multiply(target, keep, dst=target, scale=1 / 255)
         cv2.add(target, add, dst=target)
 
 
-def _row(view: View, depth_m: float) -> float:
+def _widened(column: Matrix, width: int) -> Pixels:
+    """A column (H, 1, 1 or 4) made into a picture (H, width, 4) uint8."""
+    narrow = np.broadcast_to(np.round(column), (len(column), 1, 4)).astype(np.uint8)
+    whole = np.ascontiguousarray(narrow).view(np.uint32)[..., 0]  # (H, 1), one number a pixel
+    wide = np.broadcast_to(whole, (len(column), width)).copy()
+    return wide.view(np.uint8).reshape(len(column), width, 4)
+
+
+def row_of(view: View, depth_m: float) -> float:
     """The row on which the middle of the street lies ``depth_m`` ahead."""
     point = view.project @ np.array([0.0, -view.eye[1], depth_m])
     return float(point[1] / point[2])
@@ -136,13 +146,17 @@ def _depth(view: View, rows: Matrix) -> Matrix:
     return -view.eye[1] / np.maximum(down, 1e-6)
 
 
-def _fill_strip(drawing: Drawing, left_m: float, right_m: float, index: int) -> None:
-    """Write ``index`` where the ground lies between two lines along the street."""
+def _fill_strips(drawing: Drawing, first_id: int) -> None:
+    """Write the strips' ids below the horizon: ``first_id`` for the leftmost."""
     view = drawing.view
-    near = _NEAREST_M if abs(left_m) + abs(right_m) < 100 else 1.0
-    eye = np.array([view.eye[0], 0.0, 0.0])
-    places = [(left_m, near), (left_m, 6000.0), (right_m, 6000.0), (right_m, near)]
-    world = np.array([(x, -view.eye[1], z) for x, z in places]) - eye
-    points = world @ view.project.T
-    pixels = points[:, :2] / points[:, 2:]
-    cv2.fillPoly(drawing.ids, [np.round(pixels * 8).astype(np.int32)], index, cv2.LINE_8, 3)
+    top = max(0, min(math.ceil(row_of(view, 6000.0)), view.size[1]))
+    rows = np.arange(top, view.size[1], dtype=np.float32)[:, None]
+    columns = np.arange(view.size[0], dtype=np.float32)
+    target = drawing.ids[top:]
+    target[:] = first_id
+    for border_m in (-PAVED_M, -ROAD_M, ROAD_M, PAVED_M):
+        ends = np.array([(border_m - view.eye[0], -view.eye[1], z) for z in (3.0, 300.0)])
+        points = ends @ view.project.T
+        (x0, y0), (x1, y1) = points[:, :2] / points[:, 2:]
+        slope = (x1 - x0) / (y1 - y0)
+        target += columns > (x0 + slope * (rows - y0)).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .camera import Matrix
 
-FAR_M = 190.0
+FAR_M = 165.0
 """Nothing is drawn beyond; the haze is complete some metres before."""
 
 

@@ -136,21 +136,15 @@ class Layout:
             name: Key = ("grove", number, side, tree)
             things.append(Placed(z, Still(self._tree(rng, name, x, z, 1.25).pieces[1:])))
         basis = along(side * (PAVED_M + 0.1), near, near + BLOCK_M, 1.35)
-        fence = Quad(
-            ("fence", number, side), self._library.fence(BLOCK_M), basis, FENCE, self._light(side)
-        )
+        fence = Quad(("fence", number, side), self._library.fence(BLOCK_M), basis, FENCE, self._light(side))
         things.append(Placed(near - 0.5, Still((fence,))))
         return things
 
-    def _tree(
-        self, rng: np.random.Generator, name: Key, x: float, z: float, grow: float
-    ) -> Still:
+    def _tree(self, rng: np.random.Generator, name: Key, x: float, z: float, grow: float) -> Still:
         kind = int(rng.integers(TREES))
         size = TREE_SIZES_M[kind]
         grow *= float(rng.uniform(0.85, 1.1))
-        shadow = Quad(
-            (*name, 0), self._library.shadow(), lying(x, z - 1.4, 4.2, 2.8), SHADOW, least_px2=60.0
-        )
+        shadow = Quad((*name, 0), self._library.shadow(), lying(x, z - 1.4, 4.2, 2.8), SHADOW, least_px2=60.0)
         basis = facing(x, z, size[0] * grow, size[1] * grow)
         if rng.random() < 0.5:
             basis[0, 2] += basis[0, 0]
@@ -190,7 +184,11 @@ class Layout:
     def _sign(self, number: int, side: int, z: float, kind: int) -> Placed:
         x = side * KERB_X_M
         pole = Quad(
-            ("sign", number, side, 0), self._library.pole(), facing(x, z + 0.02, 0.09, 2.9), POLE, self._look.front
+            ("sign", number, side, 0),
+            self._library.pole(),
+            facing(x, z + 0.02, 0.09, 2.9),
+            POLE,
+            self._look.front,
         )
         plate = Quad(
             ("sign", number, side, 1), self._library.sign(kind), facing(x, z, 0.75, 0.75, 2.15), SIGN,
@@ -206,8 +204,6 @@ class Layout:
             color, taken = int(rng.integers(8)), rng.random() < self._parked_share
             if taken and not (number % 3 == 2 and place in (1, 2)):
                 object_id = vehicles.object_id_of("parked", 8 * (number + 2**20) + 4 * (side > 0) + place)
-                car = vehicles.Car(
-                    object_id, color, side * PARKED_X_M, self._library, self._look, side > 0
-                )
+                car = vehicles.Car(object_id, color, side * PARKED_X_M, self._library, self._look, side > 0)
                 things.append(Placed(z, Still(car.at(z))))
         return things

@@ -74,7 +74,7 @@ class Library:
     def tree(self, number: int) -> Texture:
         """Tree ``number`` of ``TREES``."""
         return self._named("tree", number, lambda: nature.paint_tree(
-            self._rng(214, number), self._detail(11.0), TREE_SIZES_M[number]
+            self._rng(214, number), self._detail(8.0), TREE_SIZES_M[number]
         ))  # fmt: skip
 
     def shadow(self) -> Texture:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .brush import Brush, clouds, speckle
-from .ground import HALF_WIDTH_M, PAVED_M, ROAD_M, SEAM_M, TILE_M
+from .ground import HALF_WIDTH_M, PAVED_M, ROAD_M, SEAM_M, TILE_M, VERGE
 from .palette import Color, Look, mix, rgb, scaled
 from .texture import Pixels
 
@@ -43,9 +43,9 @@ def _with_clouds(
     across = (x * depth * 60 + 384).astype(np.float32)
     field = cv2.remap(plane, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     lift = cv2.remap(plane, across, along + 7, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    cover = -0.12 - 0.5 * look.overcast
+    cover = -0.3 - 0.35 * look.overcast
     dense = np.clip((field - cover) / 0.55, 0, 1)
-    dense = dense * dense * (3 - 2 * dense) * np.clip(up / 0.22, 0, 1) * 0.9
+    dense = dense * dense * (3 - 2 * dense) * np.clip(up / 0.12, 0, 1) * 0.9
     shade = np.clip(0.45 + 1.4 * (field - lift) + 0.3 * dense, 0, 1)[..., None]
     tone = np.array(look.cloud_shade) * shade + np.array(look.cloud) * (1 - shade)
     mixed: np.ndarray = sky * (1 - dense[..., None]) + tone * dense[..., None]
@@ -81,7 +81,7 @@ def _periodic(shape: tuple[int, int], rng: np.random.Generator, first: int) -> n
 def paint_ground(seed: int, kind: str, look: Look, px_per_m: float) -> Pixels:
     """A tile of ground with its margins; all kinds agree where they meet."""
     rng = np.random.default_rng((seed, 301))
-    brush = Brush(2 * HALF_WIDTH_M, TILE_M, px_per_m, rgb(0x6F7F4C))
+    brush = Brush(2 * HALF_WIDTH_M, TILE_M, px_per_m, VERGE)
     _paint_verge(brush, rng)
     _paint_pavement(brush, rng)
     _paint_road(brush, rng)
@@ -109,7 +109,7 @@ def _texture(
 
 def _paint_verge(brush: Brush, rng: np.random.Generator) -> None:
     for left, right in ((-HALF_WIDTH_M, -PAVED_M), (PAVED_M, HALF_WIDTH_M)):
-        _texture(brush, rng, left, right, rgb(0x75904A), 0.22, 0.12)
+        _texture(brush, rng, left, right, VERGE, 0.2, 0.12)
 
 
 def _paint_road(brush: Brush, rng: np.random.Generator) -> None:
@@ -153,8 +153,8 @@ def _paint_marks(brush: Brush, kind: str) -> None:
 
 def _paint_wear(brush: Brush, rng: np.random.Generator, kind: str) -> None:
     if kind == "patched":
-        brush.box(HALF_WIDTH_M + 0.9, 7, 1.7, 4.4, rgb(0x6C6D70))
-        brush.box(HALF_WIDTH_M - 3.1, 15, 1.2, 3.1, rgb(0x6E6F72))
+        brush.tint(HALF_WIDTH_M + 0.9, 7, 1.7, 4.4, 0.93)
+        brush.tint(HALF_WIDTH_M - 3.1, 15, 1.2, 3.1, 0.95)
     for _ in range(2):
         x, z = rng.uniform(-2.8, 2.8), rng.uniform(3, TILE_M - 3)
         brush.disc(HALF_WIDTH_M + x, z, 0.36, rgb(0x505254))
@@ -180,7 +180,9 @@ def paint_tree(rng: np.random.Generator, px_per_m: float, size_m: tuple[float, f
         [(middle - 0.17, foot), (middle - 0.1, height * 0.4), (middle + 0.1, height * 0.4), (middle + 0.19, foot)],
         bark,
     )  # fmt: skip
-    brush.shape([(middle + 0.03, foot), (middle + 0.03, height * 0.4), (middle + 0.19, foot)], scaled(bark, 0.72))
+    brush.shape(
+        [(middle + 0.03, foot), (middle + 0.03, height * 0.4), (middle + 0.19, foot)], scaled(bark, 0.72)
+    )
     crown = (middle, height * 0.38, width * 0.46, height * 0.36)
     leaf = mix(rgb(0x5F8A3A), rgb(0x86963F), rng.random())
     _paint_crown(brush, rng, crown, leaf)
@@ -193,16 +195,16 @@ def _paint_crown(
     x, y, half_width, half_height = crown
     lobes = [(rng.uniform(-0.55, 0.55), rng.uniform(-0.6, 0.55), rng.uniform(0.4, 0.62)) for _ in range(9)]
     for layer in range(6):
-        for _ in range(210):
+        for _ in range(300):
             lobe_x, lobe_y, radius = lobes[int(rng.integers(len(lobes)))]
-            angle, far = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.random()) * (1 - 0.05 * layer)
+            angle, far = rng.uniform(0, 2 * np.pi), radius * rng.random() ** 0.6 * (1 - 0.04 * layer)
             px, py = lobe_x + far * np.cos(angle), lobe_y + far * np.sin(angle)
             bright = 0.52 + 0.075 * layer - 0.34 * (far * np.sin(angle) / radius) - 0.12 * py
             tone = scaled(leaf, float(np.clip(bright + rng.uniform(-0.1, 0.1), 0.32, 1.35)))
-            size = rng.uniform(0.05, 0.13) * (1.6 - 0.2 * layer)
+            size = rng.uniform(0.05, 0.11) * (1.7 - 0.22 * layer)
             brush.disc(
                 x + px * half_width, y + (py - 0.05 * layer) * half_height, size, tone,
-                rng.uniform(0.6, 1.0), rng.uniform(0, 180),
+                rng.uniform(0.45, 0.8), rng.uniform(0, 180),
             )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from .quad import NO_OBJECT, SHADOW, Quad, Thing
 from .texture import STEPS_PER_OCTAVE, Pixels, TintCache
 
 NEAR_M = 0.8
+REFERENCE_FOCAL_PX = 500.0
 _HALF = 127
 
 
@@ -62,6 +63,7 @@ class _Plan:
     rois: NDArray[np.int64]
     steps: NDArray[np.int64]
     depth_m: Matrix
+    opacity: Matrix
 
 
 def plan(view: View, quads: list[Quad]) -> _Plan:
@@ -79,14 +81,16 @@ def plan(view: View, quads: list[Quad]) -> _Plan:
     along = _mean_length(points[:, 1] - points[:, 0], points[:, 3] - points[:, 2])
     down = _mean_length(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
     seen = (rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1])
-    least = np.array([quad.least_px2 for quad in quads])
-    kept = np.flatnonzero(safe & seen & (along * down > least))
+    scale = (view.focal_px / REFERENCE_FOCAL_PX) ** 2
+    least = np.maximum(np.array([quad.least_px2 for quad in quads]) * scale, 1.0)
+    opacity = np.where(far, 1.0, np.clip(along * down / least - 1.0, 0.0, 1.0))
+    kept = np.flatnonzero(safe & seen & (opacity > 0))
     along, down = along[kept] / (upper - lower)[kept], down[kept] / bottom[kept]
     sizes = np.array([quads[i].texture.base.shape[1::-1] for i in kept]).reshape(-1, 2)
     ratio = sizes / np.maximum(np.stack([along, down], 1), 1e-3)
     most = np.floor(STEPS_PER_OCTAVE * np.log2(sizes))
     steps = np.clip(np.round(STEPS_PER_OCTAVE * np.log2(ratio)), 0, most).astype(np.int64)
-    return _Plan(kept, maps[kept], rois[kept], steps, depth[kept].mean(1))
+    return _Plan(kept, maps[kept], rois[kept], steps, depth[kept].mean(1), opacity[kept])
 
 
 def _clip(maps: Matrix) -> tuple[Matrix, Matrix]:
@@ -149,27 +153,26 @@ class Painter:
 
     def _patches(self, pieces: list[Piece], ready: _Plan) -> list[Pixels]:
         hazes = self._haze.share(ready.depth_m).tolist()
-        return [
-            self._tints.get(
-                piece.quad.texture, along, down, 0.0 if piece.quad.infinite else haze, piece.quad.light
-            )
-            for piece, (along, down), haze in zip(pieces, ready.steps.tolist(), hazes, strict=True)
-        ]
+        states = zip(pieces, ready.steps.tolist(), hazes, ready.opacity.tolist(), strict=True)
+        patches = []
+        for piece, (along, down), haze, opacity in states:
+            quad = piece.quad
+            hidden = 0.0 if quad.infinite else haze
+            patches.append(self._tints.get(quad.texture, along, down, hidden, quad.light, opacity))
+        return patches
 
 
 def _patch_maps(ready: _Plan, patches: list[Pixels]) -> Matrix:
     """(N, 3, 3) pixels of each roi to pixels of each patch."""
-    inverse = np.linalg.inv(ready.maps)
-    offset = ready.rois[:, :2]
+    inverse: Matrix = np.linalg.inv(ready.maps).astype(np.float64)
+    offset = ready.rois[:, :2].astype(np.float64)
     inverse[:, :, 2] += (inverse[:, :, :2] @ offset[:, :, None])[..., 0]
     sizes = np.array([patch.shape[1::-1] for patch in patches])
     inverse[:, :2] = inverse[:, :2] * sizes[:, :, None] - 0.5 * inverse[:, 2:]
     return inverse
 
 
-def _stamp(
-    drawing: Drawing, index: int, patch: Pixels, inverse: Matrix, roi: list[int], label: int
-) -> None:
+def _stamp(drawing: Drawing, index: int, patch: Pixels, inverse: Matrix, roi: list[int], label: int) -> None:
     """Blend one quad into the picture, and write its index where it covers half a pixel or more."""
     left, top, right, bottom = roi
     warped = cv2.warpPerspective(
@@ -196,14 +199,14 @@ class _Objects:
     def before(self, object_id: int, index: int, roi: list[int] | tuple[int, ...]) -> None:
         """Told of each piece before it is drawn."""
         if object_id == self._current:
+            if object_id == NO_OBJECT:
+                return
             old = self._roi
             self._roi = [*map(min, old[:2], roi[:2]), *map(max, old[2:], roi[2:])]
             return
         if self._current != NO_OBJECT:
             left, top, right, bottom = self._roi
             covered = self._drawing.ids[top:bottom, left:right] >= self._first
-            whole = Whole(
-                self._first, index - 1, (left, top, right, bottom), int(np.count_nonzero(covered))
-            )
+            whole = Whole(self._first, index - 1, (left, top, right, bottom), int(np.count_nonzero(covered)))
             self._drawing.objects[self._current] = whole
         self._current, self._first, self._roi = object_id, index, list(roi)

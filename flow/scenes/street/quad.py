@@ -23,7 +23,8 @@ class Quad:
 
     ``basis`` (3, 3): columns du, dv, origin in world metres; texture (u, v) in 0..1 lies at
     ``u * du + v * dv + origin``. ``infinite``: the basis holds directions instead of places. ``least_px2``:
-    below this area it is left out. ``top_share``: what lies below this share of its height is hidden.
+    below this area, as a camera of 500 pixels' focal length sees it, the piece is left out; up to twice
+    that area it fades in. ``top_share``: what lies below this share of its height is hidden.
     """
 
     key: Key
@@ -33,7 +34,7 @@ class Quad:
     light: tuple[float, ...] = (1.0, 1.0, 1.0)
     object_id: int = NO_OBJECT
     infinite: bool = False
-    least_px2: float = 3.0
+    least_px2: float = 4.0
     top_share: float = 1.0
 
 

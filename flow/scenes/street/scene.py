@@ -201,9 +201,7 @@ def _checked_size(size: Size) -> Size:
     except (TypeError, ValueError):
         raise UsageError(f"size {size!r} is no pair (width, height) of whole numbers") from None
     if min(width, height) < SMALLEST_PX:
-        raise UsageError(
-            f"size {width}x{height} is too small: at least {SMALLEST_PX}x{SMALLEST_PX} pixels"
-        )
+        raise UsageError(f"size {width}x{height} is too small: at least {SMALLEST_PX}x{SMALLEST_PX} pixels")
     return width, height
 
 

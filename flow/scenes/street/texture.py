@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 STEPS_PER_OCTAVE = 2
-FOG_STEPS = 128
+FOG_STEPS = 64
+OPACITY_STEPS = 16
+
+_TintKey = tuple[int, int, int, int, int, tuple[float, ...]]
 
 
 class Texture:
@@ -64,17 +67,24 @@ class TintCache:
     def __init__(self, haze_bgr: NDArray[np.float64], capacity: int = 600) -> None:
         self._haze = haze_bgr / 255.0
         self._capacity = capacity
-        self._kept: OrderedDict[tuple[int, int, int, int, tuple[float, ...]], Pixels] = OrderedDict()
+        self._kept: OrderedDict[_TintKey, Pixels] = OrderedDict()
 
     def get(
-        self, texture: Texture, along: int, down: int, haze: float, light: tuple[float, ...]
+        self,
+        texture: Texture,
+        along: int,
+        down: int,
+        haze: float,
+        light: tuple[float, ...],
+        opacity: float = 1.0,
     ) -> Pixels:
         """``texture`` at a level, times ``light`` (B, G, R), ``haze`` 0..1 of it hidden."""
-        step = round(haze * FOG_STEPS)
-        key = (id(texture), max(along, 0), max(down, 0), step, light)
+        step, cover = round(haze * FOG_STEPS), max(1, round(opacity * OPACITY_STEPS))
+        key = (id(texture), max(along, 0), max(down, 0), step, cover, light)
         found = self._kept.get(key)
         if found is None:
-            found = self._tinted(texture.level(along, down), step / FOG_STEPS, light)
+            tint = self._tint(step / FOG_STEPS, light) * (cover / OPACITY_STEPS)
+            found = cv2.transform(texture.level(along, down), tint.astype(np.float32))
             self._kept[key] = found
             if len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
@@ -82,10 +92,10 @@ class TintCache:
             self._kept.move_to_end(key)
         return found
 
-    def _tinted(self, pixels: Pixels, haze: float, light: tuple[float, ...]) -> Pixels:
-        matrix = np.zeros((4, 4), np.float32)
+    def _tint(self, haze: float, light: tuple[float, ...]) -> NDArray[np.float64]:
+        """(4, 4) what becomes of blue, green, red and alpha."""
+        matrix = np.zeros((4, 4))
         matrix[[0, 1, 2], [0, 1, 2]] = np.array(light) * (1.0 - haze)
         matrix[:3, 3] = self._haze * haze
         matrix[3, 3] = 1.0
-        tinted: Pixels = cv2.transform(pixels, matrix)
-        return tinted
+        return matrix

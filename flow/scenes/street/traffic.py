@@ -80,7 +80,12 @@ class Traffic:
         if rng.random() > 0.62 * self._density:
             return None
         car = Car(
-            object_id_of("oncoming", slot + 2**24), int(rng.integers(8)), -LANE_X_M, self._library, self._look, False
+            object_id_of("oncoming", slot + 2**24),
+            int(rng.integers(8)),
+            -LANE_X_M,
+            self._library,
+            self._look,
+            False,
         )
         start = slot * 21.0 + float(rng.uniform(0, 12))
         return Mover(lambda _, near: car.at(near), lambda time: start + speed * time)
@@ -106,9 +111,7 @@ class Traffic:
             if rng.random() > 0.75:
                 return None
             number = object_id_of("cyclist", 8 * (slot + 2**24) + stream)
-            rider = Walker(
-                number, int(rng.integers(16)), x, self._library, self._look, toward, True
-            )
+            rider = Walker(number, int(rng.integers(16)), x, self._library, self._look, toward, True)
             start = slot * 46.0 + float(rng.uniform(0, 30))
             return Mover(rider.at, lambda time: start + speed * time)
 

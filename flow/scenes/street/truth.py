@@ -60,9 +60,7 @@ def _motions(current: Drawing, previous: Drawing) -> Matrix:
     return motions
 
 
-def _origins(
-    current: Drawing, motions: Matrix, ids: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], Mask]:
+def _origins(current: Drawing, motions: Matrix, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], Mask]:
     """(2, H * W) where each pixel was, and whether that was in front of the camera."""
     height, width = current.ids.shape
     x = np.tile(np.arange(width, dtype=np.float32), height)

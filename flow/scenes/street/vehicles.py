@@ -15,6 +15,7 @@ from .library import Library
 from .palette import Look
 from .quad import SHADOW, Key, Quad, along, facing, lying
 
+_LEAST_PX2 = {"side": 20.0, "upper": 14.0, "lower": 22.0}
 _KINDS = ("parked", "oncoming", "ahead", "walker", "cyclist")
 
 
@@ -50,7 +51,9 @@ class Car:
             self._piece(0, "shadow", lying(self.x_m, near_m - 0.3, 2.5, cars.LENGTH_M + 0.6)),
             self._piece(1, "side", side, light),
             self._piece(2, "upper " + end, upper, self.look.front),
-            self._piece(3, "lower " + end, facing(self.x_m, near_m, cars.WIDTH_M, cars.BELT_M), self.look.front),
+            self._piece(
+                3, "lower " + end, facing(self.x_m, near_m, cars.WIDTH_M, cars.BELT_M), self.look.front
+            ),
         )
 
     def _screen(self, near_m: float, slope_m: float) -> Matrix:
@@ -65,9 +68,9 @@ class Car:
         key: Key = ("car", self.object_id, number)
         if part == "shadow":
             shade = self.library.car_shadow()
-            return Quad(key, shade, basis, SHADOW, object_id=self.object_id, least_px2=12.0)
+            return Quad(key, shade, basis, SHADOW, object_id=self.object_id, least_px2=60.0)
         texture = self.library.car(part, self.color)
-        return Quad(key, texture, basis, CAR, light, self.object_id)
+        return Quad(key, texture, basis, CAR, light, self.object_id, least_px2=_LEAST_PX2[part[:5]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

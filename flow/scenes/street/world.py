@@ -70,8 +70,10 @@ class World:
         maps[0] = view.project @ bases[0]
         texture = self._sky.quad.texture.base
         scale = np.array([[texture.shape[1], 0, -0.5], [0, texture.shape[0], -0.5], [0, 0, 1]])
-        canvas = cv2.warpPerspective(
-            texture, scale @ np.linalg.inv(maps[0]), (width, height),
+        canvas = np.empty((height, width, 4), np.uint8)
+        rows = max(1, min(math.ceil(ground.row_of(view, FAR_M)) + 2, height))
+        cv2.warpPerspective(
+            texture, scale @ np.linalg.inv(maps[0]), (width, rows), dst=canvas[:rows],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         ids = np.zeros((height, width), np.int16)
@@ -81,11 +83,7 @@ class World:
 def _pieces(placed: list[Placed], time_s: float) -> list[Piece]:
     """All quads, those of the farthest thing first."""
     ordered = sorted(placed, key=lambda p: -p.near_m)
-    return [
-        Piece(quad, p.thing, place)
-        for p in ordered
-        for place, quad in enumerate(p.thing.quads(time_s))
-    ]
+    return [Piece(quad, p.thing, place) for p in ordered for place, quad in enumerate(p.thing.quads(time_s))]
 
 
 def _sky_piece(library: Library) -> Piece:

@@ -1,0 +1,43 @@
+# `make demo` and `make test` set up all that they need, from nothing but Python (3.10 or later) and git.
+
+PYTHON ?= python3
+BASE := .venv
+DEV := .venv-dev
+PIP := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check bench format clean
+
+demo: $(BASE)/ready
+	$(BASE)/bin/keywarp demo --out out
+
+test: $(DEV)/ready
+	$(DEV)/bin/python -m pytest
+
+# ruff and mypy follow no symbolic links, so they are given the links' targets through them.
+check: $(DEV)/ready
+	$(DEV)/bin/ruff check src/keywarp/*.py src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/ruff format --check src/keywarp/*.py src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/mypy src/keywarp src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/python -m pytest -q tests/test_imports.py
+
+format: $(DEV)/ready
+	$(DEV)/bin/ruff check --fix src/keywarp/*.py src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/ruff format src/keywarp/*.py src/keywarp/*/ tests benchmarks
+
+bench: $(DEV)/ready
+	$(DEV)/bin/python -m benchmarks
+
+$(BASE)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python $(PIP) --editable .
+	touch $@
+
+# torch is asked for by its exact version and first: the CPU build, where there is one for this Python.
+$(DEV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) torch==2.13.0
+	$(DEV)/bin/python $(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(BASE) $(DEV) out build dist *.egg-info src/*.egg-info

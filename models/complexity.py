@@ -1,0 +1,102 @@
+"""How much work a network is: parameters and operations, whole and by part, counted by ptflops."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import ptflops
+import torch
+from torch import Tensor, nn
+
+from keywarp.engines.errors import UsageError
+
+from .networks.enet import ENet
+
+FLOPS_PER_MAC = 2
+BYTES_FP16 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """Work for one picture of ``width`` x ``height`` pixels.
+
+    ``macs``: multiply-accumulates, with normalisations and activations counted as ptflops does;
+    ``flops`` is twice that, which is how Paszke et al. (2016, table 5) and most papers count.
+    ``fp16_bytes``: size of the parameters in half precision. ``parts``: MACs by part.
+    """
+
+    width: int
+    height: int
+    parameters: int
+    macs: int
+    parts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations."""
+        return self.macs * FLOPS_PER_MAC
+
+    @property
+    def fp16_bytes(self) -> int:
+        """Size of the parameters in half precision."""
+        return self.parameters * BYTES_FP16
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in types that JSON has."""
+        return {**asdict(self), "flops": self.flops, "fp16_bytes": self.fp16_bytes}
+
+
+def complexity(network: ENet, size: tuple[int, int]) -> Complexity:
+    """Parameters and operations of a network on pictures of ``size`` (width, height) in pixels.
+
+    Raises UsageError for a size that is not a multiple of the network's stride.
+    """
+    width, height = size
+    stride_px = network.input_stride_px
+    if width < stride_px or height < stride_px or width % stride_px or height % stride_px:
+        raise UsageError(f"size {width}x{height}: both have to be multiples of {stride_px}")
+    feature_px = network.feature_stride_px
+    feature_shape = (network.feature_channels, height // feature_px, width // feature_px)
+    parts = {
+        "features": _macs(_Features(network), (3, height, width)),
+        "head": _macs(_Head(network), feature_shape),
+    }
+    parameters = sum(p.numel() for p in network.parameters())
+    return Complexity(width, height, parameters, sum(parts.values()), parts)
+
+
+class _Features(nn.Module):
+    """The features of a network as a module of its own, which is what ptflops counts."""
+
+    def __init__(self, network: ENet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.features(x)
+
+
+class _Head(nn.Module):
+    def __init__(self, network: ENet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.network.head(features)
+
+
+def _macs(part: nn.Module, shape: tuple[int, ...]) -> int:
+    was_training = part.training
+    with torch.no_grad():
+        macs, _ = ptflops.get_model_complexity_info(
+            part.eval(),
+            shape,
+            as_strings=False,
+            print_per_layer_stat=False,
+            backend="pytorch",
+        )
+    part.train(was_training)
+    if not isinstance(macs, int | float):
+        raise UsageError(f"ptflops cannot count {type(part).__name__} at {shape}")
+    return int(macs)

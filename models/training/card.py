@@ -1,0 +1,76 @@
+"""Cards of trained networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from keywarp.models.card import Card, FeatureMap, FileEntry, InputCard, Provenance, file_sha256
+from keywarp.models.labels import ClassSet
+from keywarp.models.networks.enet import ENet
+
+from .config import TrainConfig
+
+RECIPE = (
+    "Cross entropy, classes weighted by 1/ln({offset} + share); AdamW, rate {rate} after a warm-up, then "
+    "half a cosine; parts of {width}x{height} pixels of pictures scaled by {low} to {high}, flipped, their "
+    "light and colour changed; running mean of the weights."
+)
+
+
+def enet_card(
+    network: ENet,
+    name: str,
+    files: Mapping[str, Path],
+    provenance: Provenance,
+    classes: ClassSet,
+    size: tuple[int, int],
+) -> Card:
+    """The card of an ENet; ``files`` by part lie beside it, ``size`` is the input it is best at."""
+    features = FeatureMap(
+        name="features", channels=network.feature_channels, stride_px=network.feature_stride_px
+    )
+    return Card(
+        name=name,
+        network="enet",
+        task="segmentation",
+        class_set=classes.name,
+        classes=list(classes.names),
+        description=f"ENet (Paszke et al. 2016), {len(classes)} classes of streets",
+        input=InputCard(stride_px=network.input_stride_px, width=size[0], height=size[1]),
+        features=[features],
+        parameters=sum(p.numel() for p in network.parameters()),
+        files={part: FileEntry(path=path.name, sha256=file_sha256(path)) for part, path in files.items()},
+        provenance=provenance,
+    )
+
+
+def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> Provenance:
+    """Where the weights of a run come from, from its settings and its rows of figures."""
+    return Provenance(
+        data=list(config.data),
+        licence=config.licence,
+        recipe=RECIPE.format(
+            offset=config.weight_offset,
+            rate=config.rate,
+            width=config.size[0],
+            height=config.size[1],
+            low=config.scale[0],
+            high=config.scale[1],
+        ),
+        command=config.command(),
+        seed=config.seed,
+        training_minutes=round(sum(row["seconds"] for row in rows) / 60, 1),
+        accuracy=_latest_scores(config, rows),
+    )
+
+
+def _latest_scores(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Figures of the last epoch that was scored, by data set."""
+    scored = [row for row in rows if any(key.endswith(" miou") for key in row)]
+    if not scored:
+        return {}
+    return {
+        name: {key: round(scored[-1][f"{name} {key}"], 4) for key in ("miou", "accuracy")}
+        for name in config.check
+    }

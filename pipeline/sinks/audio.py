@@ -1,0 +1,69 @@
+"""Audio copied beside a video, packet by packet, without decoding it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+_log = logging.getLogger("keywarp")
+
+
+class AudioCopy:
+    """The first audio stream of ``path``, on its way into ``target``, on the same time line as the video."""
+
+    def __init__(self, source: InputContainer, stream: AudioStream, target: OutputContainer) -> None:
+        self._source = source
+        self._target = target
+        self._copy = target.add_stream_from_template(stream)
+        self._packets = _packets(source, stream)
+        self._next = next(self._packets, None)
+
+    def copy_until(self, time_s: Fraction) -> None:
+        """Write the packets that begin before ``time_s``."""
+        while self._next is not None and _start_s(self._next) < time_s:
+            self._next.stream = self._copy
+            self._target.mux_one(self._next)
+            self._next = next(self._packets, None)
+
+    def close(self) -> None:
+        """Close the file that the audio comes from."""
+        self._source.close()
+
+
+def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
+    """Start copying; None where there is no audio, a sentence where there is and it cannot be copied."""
+    try:
+        source = av.open(str(path))
+    except (OSError, ValueError) as error:
+        return f"the audio of '{path}' cannot be read ({error}); the output is silent"
+    stream = next(iter(source.streams.audio), None)
+    if stream is None:
+        source.close()
+        return None
+    codec, container = stream.codec_context.name, target.format.name
+    try:
+        if codec in target.supported_codecs:
+            return AudioCopy(source, stream, target)
+    except (OSError, ValueError):
+        _log.debug("audio stream cannot be copied", exc_info=True)
+    source.close()
+    return f"a {container} file cannot hold {codec} audio; the output is silent (an .mkv file can)"
+
+
+def _packets(source: InputContainer, stream: AudioStream) -> Iterator[Packet]:
+    try:
+        yield from (packet for packet in source.demux(stream) if packet.pts is not None and packet.size)
+    except (OSError, ValueError) as error:
+        _log.warning("the audio ends early: %s", error)
+
+
+def _start_s(packet: Packet) -> Fraction:
+    assert packet.pts is not None and packet.time_base is not None
+    return packet.pts * packet.time_base

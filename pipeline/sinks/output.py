@@ -1,0 +1,126 @@
+"""Output files: claimed before the first frame, without a trace where nothing is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from keywarp.engines.errors import SinkError
+from keywarp.pipeline.stage import StreamInfo
+
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make sure that ``folder`` exists; returns the folders made for it, innermost first."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return made
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those folders in which nothing lies, innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+class Claim:
+    """A path that can be written: its folder exists, the file may be opened. Existing content stays for now."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made_folders = make_folder(path.parent)
+        self._is_new = not path.exists()
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            remove_empty(self._made_folders)
+            raise cannot_write(path, error) from error
+
+    def give_up(self) -> None:
+        """Nothing was written: remove what the claim made, keep what was there before."""
+        if self._is_new:
+            self.path.unlink(missing_ok=True)
+            remove_empty(self._made_folders)
+
+
+class OutputFile:
+    """A file for FFmpeg to write into, unbuffered, that fails once and then swallows.
+
+    The first :class:`OSError` is kept in ``error`` and nothing is written after it: what lies on disk stays
+    as good as it is, whatever the writer still wants to finish.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self.error: OSError | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``, or as much as there is room for."""
+        rest = memoryview(data)
+        while rest and self.error is None:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a place in the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.error = self.error or error
+
+
+def cannot_write(path: Path, error: OSError) -> SinkError:
+    """An error for a path that cannot be written, with what the system says."""
+    return SinkError(f"'{path}' cannot be written: {reason(error)}; give a path in a folder you may write to")
+
+
+def ran_out(path: Path, error: OSError, kept: str) -> SinkError:
+    """An error for a file that could not be finished; ``kept`` says what is left of it."""
+    why = "the disk is full" if error.errno in _FULL else reason(error)
+    return SinkError(f"'{path}' could not be finished: {why}; {kept}")
+
+
+def reason(error: OSError) -> str:
+    """What the system says, in words."""
+    return (error.strerror or str(error)).lower()
+
+
+def check_not_source(path: Path, info: StreamInfo) -> None:
+    """Raise :class:`SinkError` where ``path`` is the file that the stream is read from."""
+    for source in (info.audio, _as_path(info.name)):
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise SinkError(f"'{path}' is the source itself; give the output another name")
+
+
+def _as_path(name: str) -> Path | None:
+    try:
+        path = Path(name)
+        path.exists()
+    except (OSError, ValueError):
+        return None
+    return path

@@ -1,0 +1,131 @@
+"""Opening media containers, with errors in words for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from keywarp.engines.errors import SourceError
+
+from .location import LIVE_SCHEMES, SCHEMES, check_file, is_url, local_path, scheme_of, without_secrets
+
+# Seconds until a peer that says nothing is given up.
+OPEN_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 5.0
+
+_MP4_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"pnot", b"styp"})
+_TRY_AN_OTHER = "give a video file that FFmpeg can read, such as .mp4, .mkv, .mov, .avi, .ts or .webm"
+
+
+class Location:
+    """A video's path or URL: what FFmpeg is given, and what people are shown."""
+
+    def __init__(self, text: str) -> None:
+        self.is_url = is_url(text) and scheme_of(text) != "file"
+        self.live = self.is_url and scheme_of(text) in LIVE_SCHEMES
+        self.path: Path | None = None if self.is_url else local_path(text)
+        self.name = without_secrets(text) if self.is_url else str(self.path)
+        self.target = text if self.is_url else str(self.path)
+
+    @property
+    def kind(self) -> str:
+        """``video`` or ``stream``, for messages."""
+        return "stream" if self.is_url else "video"
+
+
+def open_container(location: Location) -> InputContainer:
+    """Open a file or URL for reading. Raises :class:`SourceError`; waits for a network for seconds at most."""
+    if location.path is not None:
+        check_file(location.path, "video")
+    elif scheme_of(location.target) not in SCHEMES:
+        raise SourceError(
+            f"stream '{location.name}' has an unknown scheme '{scheme_of(location.target)}' "
+            f"(accepted: {', '.join(sorted(SCHEMES))})"
+        )
+    try:
+        return _open(location)
+    except (av.FFmpegError, ValueError, UnicodeError) as error:
+        problem = SourceError(f"{location.kind} '{location.name}' {_what_is_wrong(location, error)}")
+        # FFmpeg's own error repeats a URL together with its password: it must not be shown as the cause
+        raise problem from (None if location.is_url else error)
+
+
+def _open(location: Location) -> InputContainer:
+    if not location.is_url:
+        # "file:" since FFmpeg would take the start of a name such as "a:b.mp4" for a protocol
+        container = av.open(f"file:{location.target}", "r")
+    else:
+        options = {"fflags": "nobuffer", "analyzeduration": "1000000"} if location.live else {}
+        timeout = (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+        container = av.open(location.target, "r", options=options, timeout=timeout)
+    if container.format.name == "tty":  # FFmpeg would film any .txt as a terminal
+        container.close()
+        raise ValueError("a text file")
+    return container
+
+
+def video_stream(container: InputContainer, location: Location) -> VideoStream:
+    """The stream to decode: the first that is a film and not an album's cover. Raises :class:`SourceError`."""
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not films:
+        audio = "only audio" if container.streams.audio else "no video"
+        raise SourceError(f"{location.kind} '{location.name}' holds {audio}; {_TRY_AN_OTHER}")
+    if films[0].codec_context is None:
+        raise SourceError(
+            f"{location.kind} '{location.name}' is encoded in a way that this FFmpeg has no decoder for; "
+            "convert it first, for instance with: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+        )
+    return films[0]
+
+
+def in_words(error: BaseException) -> str:
+    """FFmpeg's reason, without the name of the file or URL, which may hold a password."""
+    if isinstance(error, av.error.ExitError):
+        return "nothing came for too long"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def _what_is_wrong(location: Location, error: Exception) -> str:
+    if location.path is not None:
+        return _wrong_file(location.path, error)
+    if isinstance(error, av.error.ExitError):
+        return f"did not answer within {OPEN_TIMEOUT_S:.0f} s; check the address and the network"
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return f"refused us ({in_words(error)}); check user and password in the URL"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"answers with something that is no video; {_TRY_AN_OTHER}"
+    return f"cannot be opened: {in_words(error)}; check the address and that the server is running"
+
+
+def _wrong_file(path: Path, error: Exception) -> str:
+    if isinstance(error, av.error.PermissionError):
+        return "may not be read by this user; change its permissions (chmod +r)"
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as reason:
+        return f"cannot be read: {reason.strerror}"
+    if start[4:8] in _MP4_BOXES:
+        return (
+            "is incomplete: its index ('moov') is missing, as when a recording or copy was cut off, and without it "
+            "nothing can be decoded; get a complete copy"
+        )
+    if _is_text(start):
+        return f"is a text file, not a video; {_TRY_AN_OTHER}"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"is no video, or damaged from the start; {_TRY_AN_OTHER}"
+    return f"cannot be opened: {in_words(error)}; {_TRY_AN_OTHER}"
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = start.decode(errors="strict")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # a letter cut in two at the end is still text
+            return False
+        text = start[: error.start].decode()
+    return all(letter.isprintable() or letter in "\r\n\t\f" for letter in text)

@@ -1,0 +1,139 @@
+"""The overlay: class colours, legend and heads-up display on the picture, without leaving YUV 4:2:0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import av
+
+from keywarp.engines.errors import UsageError
+from keywarp.flow.base import Size
+from keywarp.models.labels import ClassSet
+from keywarp.models.results import SegmentationMap
+from keywarp.pipeline.clock import Clock
+from keywarp.pipeline.keys import OVERLAY, PROPAGATION, SEGMENTATION
+from keywarp.pipeline.packet import Key, Packet
+from keywarp.pipeline.picture import Picture, YuvPlanes, yuv_planes
+from keywarp.pipeline.stage import Stage
+
+from .colors import ColorScheme, copy_tags
+from .hud import Hud
+from .legend import LegendStrip
+from .readings import Readings
+from .style import font_px
+from .tint import Tint
+
+# How often the panels are drawn anew, by the clock or by the film's own time, whichever comes first.
+_REFRESH_NS = 250_000_000
+_REFRESH_FILM_S = 0.5
+
+
+class Overlay(Stage):
+    """Writes :data:`OVERLAY`: a new yuv420p picture with the colour tags of the frame's own, which stays as it is.
+
+    ``models`` names whose class maps are laid over the picture, None for the one under the plain key; the
+    first one's key frames and classes go into ``hud`` and ``legend``. ``opacity``, 0 to 1, is that of the
+    colours; large calm classes get a little less. ``title`` is the line at the foot of the display, such as
+    the model and the engine, or a function that is asked for it when it is drawn. ``clock`` is the graph's. Panels shrink with the picture, and vanish where
+    there is no room for them. Any size from 1x1 works.
+    """
+
+    name = "overlay"
+    writes = (OVERLAY,)
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        models: Sequence[str | None] = (None,),
+        opacity: float = 0.5,
+        legend: bool = True,
+        hud: bool = True,
+        title: str | Callable[[], str] = "",
+    ) -> None:
+        if not 0 <= opacity <= 1:
+            raise UsageError(f"the opacity of an overlay is between 0 and 1; given: {opacity}")
+        self._maps = [SEGMENTATION if model is None else SEGMENTATION.of(model) for model in models]
+        self._keys = [PROPAGATION if model is None else PROPAGATION.of(model) for model in models[:1]]
+        self.reads: tuple[Key[Any], ...] = (*self._maps, *(self._keys if hud else ()))
+        self._clock = clock
+        self._opacity, self._with_legend, self._with_hud = opacity, legend, hud
+        self._title = (lambda: title) if isinstance(title, str) else title
+        self._readings = Readings()
+        self._painter: _Painter | None = None
+        self._refresh_due: tuple[float, float] = (0.0, 0.0)
+
+    def process(self, packet: Packet) -> None:
+        """Make the packet's overlay."""
+        source = packet.frame.picture.av_frame()
+        target = av.VideoFrame(source.width, source.height, "yuv420p")
+        copy_tags(source, target)
+        painter = self._painter_for(source)
+        maps = [packet[key] for key in self._maps]
+        planes = yuv_planes(target)
+        painter.tint(packet.frame.picture.yuv(), maps, planes)
+        self._panels(painter, packet, maps, planes)
+        packet[OVERLAY] = Picture.from_av(target)
+
+    def close(self) -> None:
+        """Free what was drawn."""
+        self._painter = None
+
+    def _panels(
+        self, painter: _Painter, packet: Packet, maps: list[SegmentationMap], planes: YuvPlanes
+    ) -> None:
+        now_ns = self._clock.now_ns()
+        due = self._is_due(now_ns, packet.frame.time_s)
+        if painter.hud is not None:
+            propagation = packet[self._keys[0]] if self._keys else None
+            self._readings.observe(packet, propagation, now_ns)
+            if due:
+                self._readings.refresh_stages()
+                painter.hud.refresh(self._readings, self._title())
+            painter.hud.draw(planes, self._readings)
+        if self._with_legend and maps:
+            painter.legend(maps[0], due).draw(planes)
+
+    def _is_due(self, now_ns: int, film_s: float) -> bool:
+        if now_ns < self._refresh_due[0] and film_s < self._refresh_due[1]:
+            return False
+        self._refresh_due = now_ns + _REFRESH_NS, film_s + _REFRESH_FILM_S
+        return True
+
+    def _painter_for(self, source: av.VideoFrame) -> _Painter:
+        size, scheme = (source.width, source.height), ColorScheme.of(source)
+        if self._painter is None or self._painter.size != size or self._painter.scheme != scheme:
+            self._painter = _Painter(size, scheme, self._opacity, self._with_hud)
+            self._refresh_due = (0.0, 0.0)
+        return self._painter
+
+
+class _Painter:
+    """Everything that depends on the size and colours of the pictures, made once."""
+
+    def __init__(self, size: Size, scheme: ColorScheme, opacity: float, hud: bool) -> None:
+        self.size, self.scheme = size, scheme
+        self._px = font_px(size)
+        self._opacity = opacity
+        self._tints: dict[ClassSet, Tint] = {}
+        self._legend: LegendStrip | None = None
+        self.hud = Hud(size, self._px, scheme) if hud else None
+
+    def tint(self, source: YuvPlanes, maps: list[SegmentationMap], target: YuvPlanes) -> None:
+        if not maps:
+            for below, above in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
+                above[:] = below
+        for found in maps:
+            if found.classes not in self._tints:
+                self._tints[found.classes] = Tint(found.classes, self._opacity, self.scheme)
+            self._tints[found.classes].apply(source, found.labels, target)
+            source = target
+
+    def legend(self, found: SegmentationMap, due: bool) -> LegendStrip:
+        if self._legend is None or self._legend.classes is not found.classes:
+            self._legend = LegendStrip(found.classes, self.size, self._px, self.scheme)
+            due = True
+        if due:
+            self._legend.refresh(found)
+        return self._legend

@@ -1,0 +1,166 @@
+"""Propagation with a fake model and a fake flow: what runs when, and along which flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keywarp.engines.fake import FakeEngine
+from keywarp.flow.fake import FakeFlow
+from keywarp.flow.keyframes import FixedInterval
+from keywarp.models.base import Setup
+from keywarp.models.fake import FakeModel
+from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW
+from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.picture import Picture
+from keywarp.pipeline.stage import StreamInfo
+from keywarp.pipeline.stages.keyslot import KeySlot, SlotState
+from keywarp.pipeline.stages.propagate import Propagate
+
+WIDTH, HEIGHT = 40, 20
+INFO = StreamInfo("test", (WIDTH, HEIGHT), Fraction(25), Fraction(1, 25))
+
+
+def packet(index: int) -> Packet:
+    """A frame whose blue channel is 1 in columns that move two pixels a frame to the right."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    left = 4 + 2 * index
+    pixels[:, left : left + 6, 0] = 1
+    return Packet(Frame(index, index, Fraction(1, 25), 0, Picture.from_bgr(pixels)), ManualClock())
+
+
+def stage(interval: int, flow: FakeFlow | None = None, **options: Any) -> Propagate[Any]:
+    made = Propagate(
+        options.pop("model", None) or FakeModel(),
+        Setup(FakeEngine({})),
+        policy=FixedInterval(interval),
+        steps=flow or FakeFlow(2.0, 0.0),
+        result=options.pop("result", SEGMENTATION),
+        **options,
+    )
+    made.open(INFO)
+    return made
+
+
+def run(perceive: Propagate[Any], count: int) -> list[Packet]:
+    packets = [packet(index) for index in range(count)]
+    for each in packets:
+        perceive.process(each)
+    return packets
+
+
+def test_interval_one_is_per_frame_inference_without_flow() -> None:
+    flow = FakeFlow()
+    packets = run(stage(1, flow), 4)
+    assert all(p[PROPAGATION].is_key and p[PROPAGATION].age == 0 for p in packets)
+    assert flow.calls == 0
+    assert all(STEP_FLOW not in p for p in packets)
+
+
+def test_between_key_frames_results_move_with_the_flow() -> None:
+    perceive = stage(4)
+    packets = run(perceive, 9)
+    assert [p[PROPAGATION].age for p in packets] == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+    assert [p[PROPAGATION].key_index for p in packets] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
+    for index, each in enumerate(packets):
+        truth = packet(index).frame.bgr[:, :, 0]
+        np.testing.assert_array_equal(each[SEGMENTATION].labels, truth, err_msg=f"frame {index}")
+    assert perceive.model.calls == ["open", *(["features", *["propagate"] * 3] * 2), "features"]
+
+
+def test_flow_of_the_wrong_sign_would_be_noticed() -> None:
+    packets = run(stage(4, FakeFlow(-2.0, 0.0)), 2)
+    assert (packets[1][SEGMENTATION].labels != packet(1).frame.bgr[:, :, 0]).any()
+
+
+def test_no_flow_is_computed_for_key_frames() -> None:
+    flow = FakeFlow(2.0, 0.0)
+    run(stage(4, flow), 9)
+    assert flow.calls == 6
+
+
+def test_two_models_share_the_step_flow() -> None:
+    flow = FakeFlow(2.0, 0.0)
+    first = stage(3, flow)
+    second = stage(2, flow, result=SEGMENTATION.of("2"), propagation=PROPAGATION.of("2"), name="second")
+    packets = [packet(index) for index in range(6)]
+    for each in packets:
+        first.process(each)
+        second.process(each)
+    # Frames 1, 2, 4, 5 for the first model, 1, 3, 5 for the second: frames 1 and 5 are shared.
+    assert flow.calls == 5
+    for index, each in enumerate(packets):
+        truth = packet(index).frame.bgr[:, :, 0]
+        np.testing.assert_array_equal(each[SEGMENTATION].labels, truth)
+        np.testing.assert_array_equal(each[SEGMENTATION.of("2")].labels, truth)
+
+
+def test_work_is_timed_by_part() -> None:
+    packets = run(stage(2), 2)
+    assert [span.name for span in packets[0].spans] == ["perceive.prepare", "perceive.features"]
+    assert [span.name for span in packets[1].spans] == ["perceive.flow", "perceive.warp"]
+
+
+def test_an_error_of_the_model_comes_out_of_process() -> None:
+    perceive = stage(2, model=FakeModel(fail_on=2))
+    with pytest.raises(RuntimeError, match="told to fail"):
+        run(perceive, 3)
+
+
+class LateRunner:
+    """Finishes the first run at once, and later ones when told to: a key frame computed in the background."""
+
+    def __init__(self) -> None:
+        self._started = 0
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._started += 1
+        if self._started == 1:
+            future.set_result(work())
+        else:
+            self.waiting.append(lambda: future.set_result(work()))
+        return future
+
+
+def test_while_a_key_frame_is_computed_the_old_one_serves_and_the_flow_goes_on() -> None:
+    runner = LateRunner()
+    perceive = stage(3, runner=runner)
+    packets = run(perceive, 5)
+    assert [p[PROPAGATION].key_index for p in packets] == [0, 0, 0, 0, 0]
+    assert len(runner.waiting) == 1  # at most one is under way
+    runner.waiting[0]()
+    late = packet(5)
+    perceive.process(late)
+    assert (late[PROPAGATION].key_index, late[PROPAGATION].age, late[PROPAGATION].is_key) == (3, 2, False)
+    for index, each in enumerate([*packets, late]):
+        truth = packet(index).frame.bgr[:, :, 0]
+        np.testing.assert_array_equal(each[SEGMENTATION].labels, truth, err_msg=f"frame {index}")
+
+
+def test_a_slot_goes_from_requested_to_running_to_finished() -> None:
+    slot: KeySlot[Any] = KeySlot(packet(0).frame)
+    assert slot.state is SlotState.REQUESTED
+    with pytest.raises(RuntimeError, match="has not been started"):
+        _ = slot.output
+    with pytest.raises(RuntimeError, match="no flow leads to it"):
+        _ = slot.flow
+    future: Future[Any] = Future()
+
+    class Runner:
+        def submit(self, work: Callable[[], Any]) -> Future[Any]:
+            return future
+
+    slot.run(Runner(), lambda: None)  # type: ignore[arg-type,return-value]
+    assert slot.state is SlotState.RUNNING
+    future.set_result("output")
+    assert slot.state is SlotState.FINISHED
+    assert slot.output == "output"

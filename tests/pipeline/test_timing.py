@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.keys import PROPAGATION, Propagation
+from keywarp.pipeline.packet import Packet, Span
+from keywarp.pipeline.picture import Picture
+from keywarp.pipeline.timing import SCHEMA, Histogram, RunTiming
+
+MS = 1_000_000
+
+
+def test_an_empty_histogram_says_zero() -> None:
+    histogram = Histogram()
+    assert (histogram.count, histogram.mean_ms, histogram.percentile_ms(99)) == (0, 0.0, 0.0)
+
+
+def test_percentiles_are_within_six_tenths_of_a_percent_of_the_exact_ones() -> None:
+    durations_ns = np.random.default_rng(1).lognormal(np.log(5e6), 1.0, 20_000).astype(int)
+    histogram = Histogram()
+    for duration_ns in durations_ns:
+        histogram.add(int(duration_ns))
+    for percent in (50, 90, 95, 99):
+        exact_ms = np.percentile(durations_ns, percent, method="inverted_cdf") / 1e6
+        assert histogram.percentile_ms(percent) == pytest.approx(exact_ms, rel=0.006)
+    assert histogram.mean_ms == pytest.approx(durations_ns.mean() / 1e6)
+    assert histogram.percentile_ms(100) == durations_ns.max() / 1e6 or (
+        histogram.percentile_ms(100) == pytest.approx(durations_ns.max() / 1e6, rel=0.006)
+    )
+
+
+def test_a_duration_of_zero_counts() -> None:
+    histogram = Histogram()
+    histogram.add(0)
+    assert (histogram.count, histogram.percentile_ms(50)) == (1, 0.0)
+
+
+def packet(index: int, clock: ManualClock, is_key: bool, *spans: Span) -> Packet:
+    picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
+    made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
+    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index)
+    made.spans.extend(spans)
+    return made
+
+
+def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
+    clock = ManualClock()
+    timing = RunTiming(clock)
+    timing.add(
+        packet(0, clock, True, Span("perceive", 5 * MS, 20 * MS, 3 * MS), Span("mp4", 30 * MS, 5 * MS))
+    )
+    timing.add(
+        packet(1, clock, False, Span("perceive", 45 * MS, 2 * MS, 5 * MS), Span("mp4", 50 * MS, 5 * MS))
+    )
+    clock.advance_ms(100)
+    report = timing.report(frames_in=4, dropped=2)
+    assert report["schema"] == SCHEMA
+    assert report["frames"] == {"in": 4, "out": 2, "dropped": 2, "key": 1}
+    perceive = report["stages"]["perceive"]
+    assert perceive["key"]["p50_ms"] == pytest.approx(20, rel=0.006)
+    assert perceive["propagated"]["p50_ms"] == pytest.approx(2, rel=0.006)
+    assert perceive["all"]["mean_ms"] == 11
+    assert perceive["all"]["count"] == 2
+    assert perceive["all"]["max_ms"] == 20
+    assert perceive["propagated"]["wait_p50_ms"] == pytest.approx(5, rel=0.006)
+    # Latency ends when the last sink has accepted the frame: 35 - 0 and 55 - 40 ms.
+    assert report["latency"]["all"]["max_ms"] == 35
+    assert report["latency"]["propagated"]["max_ms"] == 15
+    assert report["fps"] == pytest.approx(2 / 0.055, abs=0.001)
+    assert report["wall_s"] == 0.1
+    assert report["peak_rss_mb"] > 1
+
+
+def test_a_run_without_frames_has_a_report_too() -> None:
+    report = RunTiming(ManualClock()).report(frames_in=0, dropped=0)
+    assert report["frames"]["out"] == 0
+    assert report["fps"] == 0
+    assert report["latency"]["all"]["count"] == 0
