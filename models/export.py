@@ -28,6 +28,7 @@ from .card import Provenance
 from .labels import CAMVID, ClassSet
 from .networks.enet import ENet
 from .networks.fast_head import FastLabels
+from .networks.fold import fold_norms
 from .networks.normalise import normalise
 from .networks.unpool import MaskPooling
 from .networks.warp import warp_features
@@ -77,6 +78,7 @@ def enet_parts(network: ENet) -> dict[str, bytes]:
     network = copy.deepcopy(network).eval()
     refuse_not_finite(network)
     network.pooling = MaskPooling()
+    fold_norms(network)
     width, height = TRACED_SIZE
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     features = torch.zeros(1, network.feature_channels, height // 2, width // 2)
@@ -124,7 +126,7 @@ def refuse_not_finite(network: nn.Module) -> None:
     """Raise ModelError if a weight or a statistic is NaN or infinite."""
     for name, value in network.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ModelError(f"'{name}' holds values that are not finite; train the network again")
+            raise ModelError(f"weight '{name}' holds values that are not finite; train the network again")
 
 
 def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, str]) -> bytes:
@@ -153,7 +155,7 @@ def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str
                 output_names=[name for name in shapes if name not in inputs],
                 dynamic_axes=axes,
             )
-        return _cleaned(path.read_bytes())
+        return _cleaned(path.read_bytes(), shapes)
 
 
 @contextmanager
@@ -167,9 +169,13 @@ def _exporter_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _cleaned(data: bytes) -> bytes:
-    """The file without what depends on the package version."""
+def _cleaned(data: bytes, shapes: Mapping[str, str]) -> bytes:
+    """The file with the dimensions of ``shapes`` and without the name of the exporter's version."""
     model = onnx.load_model_from_string(data)
     model.producer_name, model.producer_version = "keywarp", ""
+    for value in [*model.graph.input, *model.graph.output]:
+        for dim, letter in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
+            if letter.isdigit():
+                dim.dim_value = int(letter)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))

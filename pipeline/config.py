@@ -55,7 +55,7 @@ def _named(value: object) -> object:
 class FlowConfig(_Strict):
     """Step flow: an estimator's name (``dis:fast``, ``source``) and its grid (None: its own choice)."""
 
-    method: str = "dis:fast"
+    method: str = "dis:ultrafast"
     size: SizeText | None = None
 
 

@@ -41,7 +41,7 @@ class YuvPlanes:
 def plane_view(frame: av.VideoFrame, index: int, height: int, width: int) -> Pixels:
     """A (height, width) view of one plane's bytes; rows may be further apart than ``width``, or bottom up."""
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))[:height, :width]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))[:height, :width]
     return rows if plane.line_size > 0 else rows[::-1]
 
 
@@ -145,7 +145,7 @@ class Picture:
                 found = self._made.get(key)
                 if found is None:
                     found = self._made[key] = make()
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _make_bgr(self) -> Pixels:
         if self._bgr is not None:

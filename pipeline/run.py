@@ -78,8 +78,7 @@ class Run:
     def _make_source(self, source: Source | str) -> Source:
         config = self.config
         if isinstance(source, str):
-            # A camera is asked for the size; what it delivers is scaled to it where it has no such mode.
-            source = open_source(source, size=config.size, rate=config.rate, threads=self.threads.decoder)
+            return open_source(source, size=config.size, rate=config.rate, threads=self.threads.decoder)
         return source if config.size is None else ScaledSource(source, config.size)
 
     def _names(self) -> list[str | None]:
@@ -96,10 +95,10 @@ class Run:
             overlay = self.config.overlay
             stages.append(
                 Overlay(
+                    self._clock,
                     opacity=overlay.opacity,
                     legend=overlay.legend,
                     hud=overlay.hud,
-                    clock=self._clock,
                     title=self._title,
                 )
             )

@@ -60,6 +60,7 @@ class ENet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 16, H/2, W/2), not negative."""
+        self._check_size(x)
         x = self.initial(x)  # (N, 16, H/2, W/2)
         x, position1 = self.down1(x, self.pooling)  # (N, 64, H/4, W/4)
         x = self.stage1(x)
@@ -67,6 +68,13 @@ class ENet(nn.Module):
         x = self.stage3(self.stage2(x))
         x = self.stage4(self.up4(x, position2, self.pooling))  # (N, 64, H/4, W/4)
         return self.stage5(self.up5(x, position1, self.pooling))  # (N, 16, H/2, W/2)
+
+    def _check_size(self, x: Tensor) -> None:
+        height, width = x.shape[-2:]
+        stride_px = self.input_stride_px
+        traced = not isinstance(height, int)  # then sizes are no numbers
+        if not traced and (height % stride_px or width % stride_px):
+            raise ValueError(f"ENet takes multiples of {stride_px} pixels; given {width}x{height}")
 
     def head(self, features: Tensor) -> Tensor:
         """(N, 16, H/2, W/2) -> scores (N, classes, H, W)."""

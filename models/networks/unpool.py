@@ -72,7 +72,7 @@ class MaskPooling:
 
 
 def check_even(x: Tensor) -> None:
-    """Raise ValueError unless height and width of ``x`` are even."""
+    """Raise ValueError unless height and width of ``x`` are even; while tracing they are no numbers."""
     height, width = x.shape[-2:]
-    if not torch.compiler.is_compiling() and (height % 2 or width % 2):
+    if isinstance(height, int) and (height % 2 or width % 2):
         raise ValueError(f"2x2 pooling takes an even height and width; given {width}x{height}")

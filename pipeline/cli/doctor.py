@@ -53,7 +53,14 @@ def print_doctor() -> None:
 
 def findings() -> list[Finding]:
     """Everything that was looked at, in the order of the list."""
-    return [_cpu(), *map(_package, _PACKAGES), *map(_engine, engine_names()), *_encoders(), _cameras(), _display()]
+    return [
+        _cpu(),
+        *map(_package, _PACKAGES),
+        *map(_engine, engine_names()),
+        *_encoders(),
+        _cameras(),
+        _display(),
+    ]
 
 
 def _cpu() -> Finding:
@@ -82,7 +89,9 @@ def _engine(name: str) -> Finding:
 def _encoders() -> list[Finding]:
     software = Finding("H.264 encoder", "libx264" in codecs_available, "libx264", "pip install --upgrade av")
     hardware = [name for name in HARDWARE_ENCODERS if name in codecs_available]
-    detail = f"{', '.join(hardware)} (each needs its hardware and driver)" if hardware else "none in this FFmpeg"
+    detail = (
+        f"{', '.join(hardware)} (each needs its hardware and driver)" if hardware else "none in this FFmpeg"
+    )
     return [software, Finding("hardware encoders", bool(hardware), detail, "a PyAV built with them")]
 
 
@@ -93,7 +102,11 @@ def _cameras() -> Finding:
 
 
 def _display() -> Finding:
-    found = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or platform.system() != "Linux"
+    found = (
+        bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or platform.system() != "Linux"
+    )
     xvfb = shutil.which("Xvfb")
     detail = "a screen" if found else f"no DISPLAY{' (Xvfb is there)' if xvfb else ''}"
-    return Finding("screen for --sink window", found, detail, "run in a desktop session, or write a file instead")
+    return Finding(
+        "screen for --sink window", found, detail, "run in a desktop session, or write a file instead"
+    )

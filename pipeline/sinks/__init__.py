@@ -1,1 +1,1 @@
-
+"""Sinks: files, windows and streams that a graph ends in."""

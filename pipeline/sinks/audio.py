@@ -41,7 +41,7 @@ def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
     """Start copying; None where there is no audio, a sentence where there is and it cannot be copied."""
     try:
         source = av.open(str(path))
-    except (OSError, ValueError) as error:
+    except av.FFmpegError as error:
         return f"the audio of '{path}' cannot be read ({error}); the output is silent"
     stream = next(iter(source.streams.audio), None)
     if stream is None:
@@ -51,19 +51,19 @@ def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
     try:
         if codec in target.supported_codecs:
             return AudioCopy(source, stream, target)
-    except (OSError, ValueError):
+    except av.FFmpegError:
         _log.debug("audio stream cannot be copied", exc_info=True)
     source.close()
     return f"a {container} file cannot hold {codec} audio; the output is silent (an .mkv file can)"
 
 
-def _packets(source: InputContainer, stream: AudioStream) -> Iterator[Packet]:
+def _packets(source: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
     try:
         yield from (packet for packet in source.demux(stream) if packet.pts is not None and packet.size)
-    except (OSError, ValueError) as error:
+    except av.FFmpegError as error:
         _log.warning("the audio ends early: %s", error)
 
 
-def _start_s(packet: Packet) -> Fraction:
-    assert packet.pts is not None and packet.time_base is not None
+def _start_s(packet: Packet[AudioStream]) -> Fraction:
+    assert packet.pts is not None
     return packet.pts * packet.time_base

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from keywarp.engines.errors import SinkError
@@ -25,11 +26,9 @@ def make_folder(folder: Path) -> list[Path]:
 
 def remove_empty(folders: Iterable[Path]) -> None:
     """Remove those folders in which nothing lies, innermost first."""
-    for folder in folders:
-        try:
+    with suppress(OSError):
+        for folder in folders:
             folder.rmdir()
-        except OSError:
-            return
 
 
 class Claim:
@@ -70,12 +69,12 @@ class OutputFile:
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``, or as much as there is room for."""
-        rest = memoryview(data)
-        while rest and self.error is None:
-            try:
+        try:
+            rest = memoryview(data if self.error is None else b"")
+            while rest:
                 rest = rest[self._file.write(rest) :]
-            except OSError as error:
-                self.error = error
+        except OSError as error:
+            self.error = error
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

@@ -48,7 +48,7 @@ class PngSink(Sink):
         if not done:
             raise SinkError(f"OpenCV could not encode '{path}'")
         try:
-            path.write_bytes(data)
+            path.write_bytes(data.tobytes())
         except OSError as error:
             path.unlink(missing_ok=True)
             kept = f"{self.written} label maps were kept in '{self._folder}'"

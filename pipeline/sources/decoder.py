@@ -32,10 +32,9 @@ class Decoder:
         self.errors = 0
         self.broken_off: av.FFmpegError | None = None
 
-    @property
-    def lost(self) -> int:
-        """Frames that the file should have held, by its index where it has one, and that did not come out."""
-        if self.indexed_frames is not None:
+    def lost(self, at_end: bool = True) -> int:
+        """Frames that should have come out by now: at the end by the file's index, where it has one."""
+        if at_end and self.indexed_frames is not None:
             return max(0, self.indexed_frames - self.decoded)
         return self.errors
 
@@ -46,28 +45,31 @@ class Decoder:
         yield from self._decode(None)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
+        for packet in self._read():
+            if not packet.size:  # the decoder would take an empty one for the end
+                continue
+            self.packets += not packet.is_discard
+            # The last packet of a file that was cut off. Refused at the very end, it would take frames with
+            # it that a decoder with several threads still holds.
+            if packet.is_corrupt and self._length_prefixed:
+                self.errors += 1
+            else:
+                yield packet
+
+    def _read(self) -> Iterator[Packet[VideoStream]]:
         failures = 0
         while failures <= _MOST_READ_ERRORS:
             try:
                 for packet in self._container.demux(self._stream):
                     failures = 0
-                    if packet.size and self._is_whole(packet):  # an empty one would end the decoding
-                        yield packet
-                return
-            except av.error.InvalidDataError:
+                    yield packet
+            except av.error.InvalidDataError:  # noqa: PERF203 - to try again is the point
                 failures += 1
             except av.FFmpegError as error:
                 self.broken_off = error
                 return
-
-    def _is_whole(self, packet: Packet[VideoStream]) -> bool:
-        self.packets += not packet.is_discard
-        # The last packet of a file that was cut off. Refused at the very end, it would take frames with it
-        # that a decoder with several threads still holds.
-        if packet.is_corrupt and self._length_prefixed:
-            self.errors += 1
-            return False
-        return True
+            else:
+                return
 
     def _decode(self, packet: Packet[VideoStream] | None) -> Sequence[VideoFrame]:
         try:

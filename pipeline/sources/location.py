@@ -74,7 +74,8 @@ def _names_like(path: Path) -> str:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:
         return ""
-    near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.7)
+    same_stem = sorted(name for name in names if Path(name).stem == path.stem)
+    near = same_stem[:2] or difflib.get_close_matches(path.name, names, n=2, cutoff=0.8)
     if not near:
         return f" (folder '{folder}' has no file of that name)"
     return "; did you mean " + " or ".join(f"'{folder / name}'" for name in near) + "?"

@@ -76,7 +76,7 @@ class VideoSource(Source):
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """Set the decoder up and get the first frame. Returns the mean frame rate."""
         # Frame threads are faster and hold back as many frames: nothing for a live stream.
-        stream.thread_type = "SLICE" if self._location.live else "AUTO"  # type: ignore[assignment]
+        stream.thread_type = "SLICE" if self._location.live else "AUTO"
         stream.codec_context.thread_count = self._threads or 0
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
@@ -104,14 +104,24 @@ class VideoSource(Source):
         """The frames, to the end of the stream. A live stream that breaks off raises :class:`SourceError`."""
         if self._decoder is None or self._first is None:
             raise SourceError(f"{self._location.kind} '{self._location.name}' is not open; call open() first")
-        frame: VideoFrame | None = self._first
+        decoder, frame = self._decoder, self._first
         self._first = None  # it must not live as long as the source
-        for index in count():
-            if frame is None:
-                break
-            yield self._deliver(index, frame)
-            frame = next(self._ready, None)
-        self._sum_up(self._decoder)
+        at_end = False
+        try:
+            for index in count():
+                yield self._deliver(index, frame)
+                following = next(self._ready, None)
+                if following is None:
+                    break
+                frame = following
+            at_end = True
+        finally:
+            self._sum_up(decoder, at_end)
+        if decoder.broken_off is not None and self._location.live:
+            reason = in_words(decoder.broken_off)
+            raise SourceError(
+                f"stream '{self._location.name}' broke off after {decoder.decoded} frames: {reason}"
+            )
 
     def _deliver(self, index: int, frame: VideoFrame) -> Frame:
         picture = Picture.from_av(frame)
@@ -127,19 +137,17 @@ class VideoSource(Source):
             _PICTURE_TYPES.get(frame.pict_type),
         )
 
-    def _sum_up(self, decoder: Decoder) -> None:
+    def _sum_up(self, decoder: Decoder, at_end: bool) -> None:
         name = self._location.name
         for (width, height), index in self._resized.items():
             self.notes.append(
                 f"'{name}' changes its size to {width}x{height} at frame {index}: "
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
-        if decoder.broken_off is not None and self._location.live:
-            reason = in_words(decoder.broken_off)
-            raise SourceError(f"stream '{name}' broke off after {decoder.decoded} frames: {reason}")
-        if decoder.lost:
-            self.losses.add(UNDECODABLE, decoder.lost)
-            self.notes.append(_damage(name, decoder))
+        lost = decoder.lost(at_end)
+        if lost:
+            self.losses.add(UNDECODABLE, lost)
+            self.notes.append(_damage(name, decoder, lost))
 
     def close(self) -> None:
         """Close the file or connection. Frames that were delivered stay good."""
@@ -174,7 +182,7 @@ def _frame_count(
     return None
 
 
-def _damage(name: str, decoder: Decoder) -> str:
+def _damage(name: str, decoder: Decoder, lost: int) -> str:
     cause = "is damaged"
     if decoder.broken_off is not None:
         cause = f"could not be read to the end ({in_words(decoder.broken_off)})"
@@ -182,5 +190,5 @@ def _damage(name: str, decoder: Decoder) -> str:
         cause = "is cut short"
     return (
         f"'{name}' {cause}: {decoder.packets} packets were read, {decoder.decoded} frames decoded, "
-        f"{decoder.lost} frames lost"
+        f"{lost} frames lost"
     )

@@ -35,8 +35,8 @@ class Overlay(Stage):
     ``models`` names whose class maps are laid over the picture, None for the one under the plain key; the
     first one's key frames and classes go into ``hud`` and ``legend``. ``opacity``, 0 to 1, is that of the
     colours; large calm classes get a little less. ``title`` is the line at the foot of the display, such as
-    the model and the engine, or a function that is asked for it when it is drawn. ``clock`` is the graph's. Panels shrink with the picture, and vanish where
-    there is no room for them. Any size from 1x1 works.
+    the model and the engine, or a function that is asked for it when it is drawn. ``clock`` is the graph's.
+    Panels shrink with the picture, and vanish where there is no room for them. Any size from 1x1 works.
     """
 
     name = "overlay"
@@ -59,7 +59,7 @@ class Overlay(Stage):
         self.reads: tuple[Key[Any], ...] = (*self._maps, *(self._keys if hud else ()))
         self._clock = clock
         self._opacity, self._with_legend, self._with_hud = opacity, legend, hud
-        self._title = (lambda: title) if isinstance(title, str) else title
+        self._title = title
         self._readings = Readings()
         self._painter: _Painter | None = None
         self._refresh_due: tuple[float, float] = (0.0, 0.0)
@@ -90,7 +90,8 @@ class Overlay(Stage):
             self._readings.observe(packet, propagation, now_ns)
             if due:
                 self._readings.refresh_stages()
-                painter.hud.refresh(self._readings, self._title())
+                title = self._title if isinstance(self._title, str) else self._title()
+                painter.hud.refresh(self._readings, title)
             painter.hud.draw(planes, self._readings)
         if self._with_legend and maps:
             painter.legend(maps[0], due).draw(planes)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import vehicles
+from . import cars, vehicles
 from .facades import ROOF_M, height_of
 from .ground import PAVED_M, TILE_M, Tile
 from .labels import BUILDING, FENCE, POLE, SIGN, TREE
@@ -21,11 +21,16 @@ PARKED_X_M = 4.55
 _BACK_M = 17.0
 
 
+PAVEMENT_LATER_M = cars.LENGTH_M + 0.1
+"""Added to the sorting depth of what stands on the pavements: parked cars sort by their far end, so that
+cyclists pass before them and people on foot behind them."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
     """A thing and the depth along the street by which it is sorted."""
 
-    near_m: float
+    sort_m: float
     thing: Thing
 
 
@@ -160,7 +165,9 @@ class Layout:
             if rng.random() < self._tree_share:
                 name: Key = ("tree", number, side, place)
                 x = side * (KERB_X_M + 0.55)
-                things.append(Placed(z, self._tree(rng, name, x, z + rng.uniform(-1, 1), 0.85)))
+                things.append(
+                    Placed(z + PAVEMENT_LATER_M, self._tree(rng, name, x, z + rng.uniform(-1, 1), 0.85))
+                )
         if (number + (side > 0)) % 2 == 0:
             things.append(self._lamp(number, side, start + 11.0))
         if number % 3 == 2:
@@ -179,7 +186,7 @@ class Layout:
             basis[0, 2] += basis[0, 0]
             basis[0, 0] = -basis[0, 0]
         head = Quad(("lamp", number, side, 1), self._library.lamp(), basis, POLE, self._look.front)
-        return Placed(z, Still((pole, head)))
+        return Placed(z + PAVEMENT_LATER_M, Still((pole, head)))
 
     def _sign(self, number: int, side: int, z: float, kind: int) -> Placed:
         x = side * KERB_X_M
@@ -194,7 +201,7 @@ class Layout:
             ("sign", number, side, 1), self._library.sign(kind), facing(x, z, 0.75, 0.75, 2.15), SIGN,
             self._look.front,
         )  # fmt: skip
-        return Placed(z, Still((pole, plate)))
+        return Placed(z + PAVEMENT_LATER_M, Still((pole, plate)))
 
     def _parked(self, rng: np.random.Generator, number: int, side: int) -> list[Placed]:
         """Cars along the kerb, none on a zebra crossing."""
@@ -205,5 +212,5 @@ class Layout:
             if taken and not (number % 3 == 2 and place in (1, 2)):
                 object_id = vehicles.object_id_of("parked", 8 * (number + 2**20) + 4 * (side > 0) + place)
                 car = vehicles.Car(object_id, color, side * PARKED_X_M, self._library, self._look, side > 0)
-                things.append(Placed(z, Still(car.at(z))))
+                things.append(Placed(z + cars.LENGTH_M, Still(car.at(z))))
         return things

@@ -15,7 +15,7 @@ import numpy as np
 
 from .camera import LANE_X_M, travelled_m
 from .haze import FAR_M
-from .layout import Placed
+from .layout import PAVEMENT_LATER_M, Placed
 from .library import Library
 from .palette import Look
 from .vehicles import Car, Mover, Walker, object_id_of
@@ -32,6 +32,7 @@ class _Stream:
     slot_m: float
     make: Callable[[int, np.random.Generator, float], Mover | None]
     reach_m: float = FAR_M
+    later_m: float = 0.0
 
 
 class Traffic:
@@ -57,7 +58,7 @@ class Traffic:
             for slot in range(first, last + 1):
                 mover = self._mover(stream.number, slot)
                 if mover is not None:
-                    found.append(Placed(mover.near_m_at(time_s), mover))
+                    found.append(Placed(mover.near_m_at(time_s) + stream.later_m, mover))
         return found
 
     def _make_mover(self, stream: int, slot: int) -> Mover | None:
@@ -70,7 +71,9 @@ class Traffic:
         walks = ((-7.1, 1.25), (-8.3, -1.35), (7.3, 1.3), (8.4, -1.2))
         for x, speed in walks:
             number = len(streams)
-            streams.append(_Stream(number, speed, 15.0, self._walkers(number, x, speed < 0), 110.0))
+            streams.append(
+                _Stream(number, speed, 15.0, self._walkers(number, x, speed < 0), 110.0, PAVEMENT_LATER_M)
+            )
         for x, speed in ((3.2, 4.6), (-3.2, -4.4)):
             number = len(streams)
             streams.append(_Stream(number, speed, 46.0, self._cyclists(number, x, speed < 0)))

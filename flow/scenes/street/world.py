@@ -82,7 +82,7 @@ class World:
 
 def _pieces(placed: list[Placed], time_s: float) -> list[Piece]:
     """All quads, those of the farthest thing first."""
-    ordered = sorted(placed, key=lambda p: -p.near_m)
+    ordered = sorted(placed, key=lambda p: -p.sort_m)
     return [Piece(quad, p.thing, place) for p in ordered for place, quad in enumerate(p.thing.quads(time_s))]
 
 
