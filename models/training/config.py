@@ -68,7 +68,7 @@ class TrainConfig:
         for name in ("epochs", "batch", "check_every", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}: at least 1 is meant")
-        if self.rate <= 0 or self.weight_offset <= 1 or not 0 <= self.average < 1:
+        if not (self.rate > 0 and self.weight_offset > 1 and 0 <= self.average < 1):
             raise UsageError(
                 f"rate {self.rate} has to be over 0, weight offset {self.weight_offset} over 1, "
                 f"average {self.average} in 0 to 1"

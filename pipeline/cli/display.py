@@ -28,10 +28,11 @@ class Display:
         self._next_ns = 0
 
     def __enter__(self) -> Display:
-        self._next_ns = self._clock.now_ns() + _REFRESH_NS
+        self._next_ns = self._clock.now_ns() + _LINE_NS
         if self._console.is_terminal and not self._console.quiet:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
+            self._next_ns = 0
         return self
 
     def __exit__(
@@ -75,20 +76,22 @@ class Display:
 
 
 def stage_table(report: dict[str, Any]) -> Table:
-    """The timing of every stage, from a report."""
+    """The timing of every stage, from a report. ``key``, ``propagated`` and ``wait`` are medians."""
     frames = report["frames"]
     table = Table(
         title=f"{frames['out']} frames ({frames['key']} key, {frames['dropped']} dropped), "
         f"{report['fps']:.1f} frames/s, CPU {report['cpu_s']:.1f} s, peak {report['peak_rss_mb']:.0f} MB",
         title_justify="left",
         title_style="bold",
+        caption="key, propagated, wait: medians; latency: from capture to the last sink's acceptance",
+        caption_justify="left",
     )
-    table.add_column("stage, ms")
-    for heading in ("key p50", "propagated p50", "all mean", "p95", "p99", "max", "wait p50"):
-        table.add_column(heading, justify="right")
+    table.add_column("ms a frame", no_wrap=True)
+    for heading in ("key", "propagated", "mean", "p95", "p99", "max", "wait"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, kinds in _in_order(report["stages"]):
-        inner = "." in name
-        table.add_row(f"  {name}" if inner else name, *_figures(kinds), style="dim" if inner else None)
+        _, dot, part = name.partition(".")
+        table.add_row(f"  {part}" if dot else name, *_figures(kinds), style="dim" if dot else None)
     table.add_section()
     table.add_row("latency", *_figures(report["latency"])[:-1], "", style="bold")
     return table

@@ -188,5 +188,5 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         export_enet(path, tmp_path, name="x", provenance=PROVENANCE)
     write_weights(ENet(classes=5), path)
-    with pytest.raises(ModelError, match="5 classes.*'camvid' has 11"):
+    with pytest.raises(ModelError, match=r"5 classes.*'camvid' has 11"):
         export_enet(path, tmp_path, name="x", provenance=PROVENANCE)

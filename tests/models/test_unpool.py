@@ -11,6 +11,7 @@ from torch import Tensor
 
 from keywarp.models.networks.unpool import IndexPooling, MaskPooling, Pooling
 
+Make = Callable[[tuple[int, ...]], Tensor]
 SHAPES = [(1, 1, 2, 2), (2, 3, 8, 6), (1, 16, 64, 96)]
 
 
@@ -37,9 +38,7 @@ def infinities(shape: tuple[int, ...]) -> Tensor:
 @pytest.mark.parametrize("pooling", [IndexPooling(), MaskPooling()])
 @pytest.mark.parametrize("make", [random, ties, equal, signed_zeros, infinities])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_equals_torch_bit_for_bit(
-    pooling: Pooling, make: Callable[[tuple[int, ...]], Tensor], shape: tuple[int, ...]
-) -> None:
+def test_equals_torch_bit_for_bit(pooling: Pooling, make: Make, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x = make(shape)
     expected, index = F.max_pool2d(x, 2, return_indices=True)

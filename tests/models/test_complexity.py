@@ -1,0 +1,39 @@
+"""The size and work of ENet, as published."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from keywarp.engines.errors import UsageError
+from keywarp.models.complexity import complexity
+from keywarp.models.networks.enet import ENet
+
+
+def test_enet_has_the_published_size_and_work() -> None:
+    """Table 5 of Paszke et al. (2016): 3.83 GFLOPs at 640x360, 0.37 M parameters, 0.7 MB in fp16."""
+    found = complexity(ENet(classes=20), (640, 360))
+    assert found.flops == pytest.approx(3.83e9, rel=0.03)
+    assert found.parameters == pytest.approx(0.37e6, rel=0.05)
+    assert found.fp16_bytes == pytest.approx(0.7e6, rel=0.05)
+
+
+def test_parts_add_up_and_work_grows_with_the_picture() -> None:
+    network = ENet()
+    small, large = complexity(network, (64, 32)), complexity(network, (128, 64))
+    assert sum(small.parts.values()) == small.macs
+    assert large.macs == 4 * small.macs
+    assert small.parts["head"] < small.parts["features"] / 5
+    assert network.training, "the network is left as it was"
+
+
+def test_figures_go_into_json() -> None:
+    found = complexity(ENet(), (64, 32))
+    assert json.loads(json.dumps(found.to_dict()))["flops"] == found.flops == 2 * found.macs
+
+
+@pytest.mark.parametrize("size", [(0, 8), (-8, 8), (641, 360), (640, 361)])
+def test_sizes_off_the_stride_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match="multiples of 8"):
+        complexity(ENet(), size)

@@ -1,0 +1,181 @@
+"""Training on a few small street frames: it learns, resumes exactly, and refuses what cannot work."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from keywarp.engines.errors import ModelError, UsageError
+from keywarp.models.card import part_path, read_card
+from keywarp.models.labels import CAMVID, VOID
+from keywarp.models.networks.enet import ENet
+from keywarp.models.training.augment import Augmentation
+from keywarp.models.training.config import TrainConfig
+from keywarp.models.training.dataset import Sample
+from keywarp.models.training.files import load_enet
+from keywarp.models.training.train import train_enet
+from keywarp.models.training.trainer import Trainer, class_weights, move_towards, rate_factor
+
+STREET = "street:seed=0,length=80,every=10,size=96x64"
+NO_CHANGE = Augmentation(scale=(1, 1), gain=0, gamma=0, tint=0, offset=0, fade=0)
+
+
+def tiny(out: Path, **changes: Any) -> TrainConfig:
+    config = TrainConfig(
+        data=(STREET,),
+        out=out,
+        size=(64, 48),
+        epochs=2,
+        batch=4,
+        average=0.5,
+        check_every=2,
+        dropout=(0.0, 0.1),
+        check=("street:seed=9,length=1,size=64x48",),
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    config = tiny(tmp_path_factory.mktemp("run"))
+    assert train_enet(config) == config.out
+    return config
+
+
+def test_loss_falls(run: TrainConfig) -> None:
+    with (run.out / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_the_card_names_weights_recipe_and_scores(run: TrainConfig) -> None:
+    card = read_card(run.out / "card.json")
+    assert part_path(card, run.out / "card.json", "weights").name == "weights.safetensors"
+    assert card.provenance.command == run.command()
+    assert card.provenance.data == [STREET]
+    assert set(card.provenance.accuracy[run.check[0]]) == {"miou", "accuracy"}
+    network = load_enet(run.out / "weights.safetensors")
+    assert card.parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(run: TrainConfig, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train_enet(tiny(tmp_path, until=1))
+    train_enet(tiny(tmp_path), lines.append)
+    assert "going on after epoch 1" in lines
+    found, expected = (load_file(out / "weights.safetensors") for out in (tmp_path, run.out))
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_a_finished_run_trains_no_more(run: TrainConfig) -> None:
+    before = (run.out / "last.pt").read_bytes()
+    train_enet(run)
+    assert (run.out / "last.pt").read_bytes() == before
+
+
+def test_resuming_with_other_settings_is_refused(run: TrainConfig) -> None:
+    with pytest.raises(UsageError, match="other settings"):
+        train_enet(replace(run, rate=0.1))
+
+
+def test_weights_to_begin_with_are_taken(run: TrainConfig, tmp_path: Path) -> None:
+    weights = run.out / "weights.safetensors"
+    train_enet(tiny(tmp_path, init=weights, rate=1e-9, epochs=1))
+    found, expected = load_file(tmp_path / "weights.safetensors"), load_file(weights)
+    torch.testing.assert_close(found["fullconv.weight"], expected["fullconv.weight"])
+    with pytest.raises(ModelError, match="cannot be read"):
+        train_enet(tiny(tmp_path / "other", init=tmp_path / "none.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": ()}, "nothing to train on"),
+        ({"size": (60, 48)}, "multiples of 8"),
+        ({"size": (0, 8)}, "multiples of 8"),
+        ({"scale": (2.0, 1.0)}, "no range"),
+        ({"scale": (0.0, 1.0)}, "no range"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"batch": -1}, "batch -1"),
+        ({"rate": 0.0}, "rate 0"),
+        ({"rate": float("nan")}, "rate nan"),
+        ({"weight_offset": 1.0}, "weight offset"),
+        ({"average": 1.0}, "average"),
+        ({"class_set": "camvidd"}, "did you mean 'camvid'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        tiny(Path("out"), **changes)
+
+
+def test_the_command_holds_what_was_changed() -> None:
+    config = TrainConfig(data=("camvid:a dir", STREET), out=Path("out"), size=(64, 48), compiled=True, seed=3)
+    assert config.command() == (
+        f"keywarp train enet --data 'camvid:a dir' --data {STREET} --out out --size 64x48 --seed 3 --compiled"
+    )
+
+
+def sample() -> Sample:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 11, (48, 64), dtype=np.uint8)
+    return Sample(CAMVID.palette_bgr()[labels], labels)
+
+
+def test_too_few_samples_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="1 samples do not fill a batch of 4"):
+        Trainer(ENet(), [sample()], tiny(tmp_path))
+
+
+def test_augmentation_moves_picture_and_labels_alike() -> None:
+    for seed in range(8):
+        changed = NO_CHANGE.apply(sample(), (96, 40), np.random.default_rng(seed))
+        assert changed.bgr.shape == (40, 96, 3)
+        assert changed.labels.shape == (40, 96)
+        known = changed.labels != VOID
+        assert known.sum() == 40 * 64  # padded at the sides, cut above or below
+        same = changed.bgr[known] == CAMVID.palette_bgr()[changed.labels[known]]
+        assert same.all()
+
+
+def test_augmentation_scales() -> None:
+    shrunk = replace(NO_CHANGE, scale=(0.5, 0.5)).apply(sample(), (64, 48), np.random.default_rng(0))
+    assert (shrunk.labels != VOID).sum() == pytest.approx(64 * 48 / 4, rel=0.05)
+
+
+def test_augmentation_depends_on_the_generator_alone() -> None:
+    one, two, other = (
+        Augmentation().apply(sample(), (64, 48), np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(one.bgr, two.bgr)
+    assert np.array_equal(one.labels, two.labels)
+    assert not np.array_equal(one.bgr, other.bgr)
+
+
+def test_rare_classes_weigh_more() -> None:
+    labels = np.zeros((10, 10), np.uint8)
+    labels[0, 0] = 1
+    weights = class_weights([Sample(np.zeros((10, 10, 3), np.uint8), labels)], 2, 1.02)
+    assert weights[1] > weights[0] > 0
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_rate_warms_up_and_falls() -> None:
+    rates = [rate_factor(epoch, 1, 10) for epoch in (0, 1, 5.5, 10)]
+    assert rates == pytest.approx([0.05, 1, 0.505, 0.01])
+
+
+def test_the_mean_moves_towards_the_weights() -> None:
+    one, two = ENet(), ENet()
+    start, goal = one.fullconv.weight.clone(), two.fullconv.weight
+    move_towards(one, two, 0.75)
+    torch.testing.assert_close(one.fullconv.weight, 0.75 * start + 0.25 * goal)
