@@ -30,7 +30,7 @@ from .networks.enet import ENet
 from .networks.fast_head import FastLabels
 from .networks.fold import fold_norms
 from .networks.normalise import normalise
-from .networks.unpool import MaskPooling
+from .networks.unpool import PlacePooling
 from .networks.warp import warp_features
 from .training.card import enet_card
 from .training.files import load_enet
@@ -77,7 +77,7 @@ def enet_parts(network: ENet) -> dict[str, bytes]:
     """ONNX files of a network's parts, by name. The network is left as it was."""
     network = copy.deepcopy(network).eval()
     refuse_not_finite(network)
-    network.pooling = MaskPooling()
+    network.pooling = PlacePooling()
     fold_norms(network)
     width, height = TRACED_SIZE
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
@@ -173,9 +173,21 @@ def _cleaned(data: bytes, shapes: Mapping[str, str]) -> bytes:
     """The file with the dimensions of ``shapes`` and without the name of the exporter's version."""
     model = onnx.load_model_from_string(data)
     model.producer_name, model.producer_version = "keywarp", ""
+    _give_each_its_own_constant(model.graph)
     for value in [*model.graph.input, *model.graph.output]:
         for dim, letter in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
             if letter.isdigit():
                 dim.dim_value = int(letter)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _give_each_its_own_constant(graph: onnx.GraphProto) -> None:
+    """Undo the sharing of equal constants, behind which engines do not see what they could fuse."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    shared = [n for n in graph.node if n.op_type == "Identity" and n.input[0] in constants]
+    for node in shared:
+        own = graph.initializer.add()
+        own.CopyFrom(constants[node.input[0]])
+        own.name = node.output[0]
+        graph.node.remove(node)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -81,7 +81,9 @@ class RunConfig(_Strict):
     between. ``size``: the frames' size in the graph and in the outputs (None: the source's).
     """
 
-    models: tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...] = (ModelConfig(name="enet"),)
+    models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
+        ModelConfig(name="enet"),
+    )
     engine: str = "auto"
     precision: str | None = None
     interval: Interval = 10
@@ -111,6 +113,8 @@ def read_config(name_or_path: str) -> dict[str, Any]:
         settings = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UsageError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"configuration '{path}' is not text; give a YAML file") from error
     except yaml.YAMLError as error:
         raise UsageError(f"configuration '{path}' is not YAML: {' '.join(str(error).split())}") from error
     if settings is None:
@@ -126,14 +130,33 @@ def assign(settings: dict[str, Any], assignments: Iterable[str]) -> None:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageError(f"--set takes key=value, such as flow.method=dis:fast; given: '{text}'")
-        *parents, last = key.split(".")
-        place = settings
-        for parent in parents:
-            inner = place.setdefault(parent, {})
-            if not isinstance(inner, dict):
-                raise UsageError(f"--set {text}: '{parent}' has no fields of its own")
-            place = inner
-        place[last] = yaml.safe_load(value)
+        assign_one(settings, key, read_value(text, value))
+
+
+def assign_one(settings: dict[str, Any], key: str, value: object) -> None:
+    """Put one value at a dotted key. Raises :class:`UsageError` where a part of the key holds no fields."""
+    *parents, last = key.split(".")
+    place = settings
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if inner is None:
+            inner = place[parent] = {}
+        if not isinstance(inner, dict):
+            raise UsageError(
+                f"'{key}' cannot be set: '{parent}' is {inner!r}, which has no fields of its own"
+            )
+        place = inner
+    place[last] = value
+
+
+def read_value(text: str, value: str) -> Any:
+    """The value of the assignment ``text``, as YAML has it."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--set {text}: the value is not YAML: {getattr(error, 'problem', None) or error}"
+        ) from error
 
 
 def make_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -150,12 +173,21 @@ def _as_usage_error(error: ValidationError) -> UsageError:
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
         return unknown_name("configuration key", name, _known_keys(path[:-1]))
-    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        return unknown_name(path[-1], str(first["input"]), get_args(LevelName))
+    if first["type"] == "too_short":
+        return UsageError(f"'{name}' cannot be empty: name at least one")
+    message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, such as [a, b]")
     return UsageError(f"'{name}' cannot be {first['input']!r}: {message[0].lower()}{message[1:]}")
 
 
 def _known_keys(parents: list[str]) -> list[str]:
-    nested = {"flow": FlowConfig, "overlay": OverlayConfig, "encoder": EncoderConfig, "models": ModelConfig}
+    nested: dict[str, type[BaseModel]] = {
+        "flow": FlowConfig,
+        "overlay": OverlayConfig,
+        "encoder": EncoderConfig,
+        "models": ModelConfig,
+    }
     owner: type[BaseModel] = nested[parents[0]] if parents else RunConfig
     prefix = "".join(f"{parent}." for parent in parents)
     return [prefix + name for name in owner.model_fields]

@@ -56,6 +56,8 @@ class Graph:
         Takes no lock: it may be called from a signal handler, from any thread, any number of times.
         """
         self._stopping = True
+        for sink in self.sinks:
+            sink.interrupt()
 
     def run(self, source: Source) -> Iterator[Packet]:
         """Run ``source`` through the graph and yield each packet once every sink has accepted it.

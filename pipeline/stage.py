@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -61,10 +62,17 @@ class Sink(Stage):
 
     Several sinks run side by side, each in its own thread. When ``process`` returns, the sink has accepted
     the frame: it is encoded, written or shown. ``close`` finishes the output so that it can be used.
+    ``written`` counts the frames accepted so far; ``notes`` holds what a user should know at the end.
     """
 
     written: int = 0
-    """Frames accepted so far."""
+    notes: Sequence[str] = ()
+
+    def interrupt(self) -> None:  # noqa: B027 - a sink that never waits for a person has nothing to do
+        """Let ``process`` return soon where it waits for a person: the run is ending.
+
+        Any thread and a signal handler may call it; it takes no lock.
+        """
 
 
 @dataclass(slots=True)

@@ -10,6 +10,13 @@ import cv2
 from keywarp.engines.errors import UsageError
 
 
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadBudget:
     """How many threads each part may use at once."""

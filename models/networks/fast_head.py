@@ -1,9 +1,10 @@
 """Labels from ENet's features, exactly those of its head and argmax, in a form that engines run fast.
 
-A 3x3 transposed convolution of stride 2 gives each feature cell 2x2 pixels ("phases"), each of which sees
-at most the cell and its neighbours right, below and diagonal. So it is one 2x2 convolution that puts out the
-scores of all classes for all four phases, with kernels that are zero where a phase sees nothing. The
-largest score is found for each phase, and only labels, one byte each, are interleaved to full size.
+A 3x3 transposed convolution of stride 2 gives each feature cell 2x2 pixels. Pixels of even rows see the cell
+and the one to the right, pixels of odd rows also the two below. So it is one 1x2 and one 2x2 convolution,
+each of which puts out the scores of all classes for two pixels side by side, with kernels that are zero
+where a pixel sees nothing. The best class is found before anything is moved to full size, so that only
+labels are interleaved.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-TAPS = ((((0, 1),)), ((0, 2), (1, 0)))
-"""By phase in one direction: pairs (cell, kernel place); pixel 2j + phase sees feature j + cell."""
+TAPS = (((0, 1),), ((0, 2), (1, 0)))
+"""For even and odd pixels of a line: pairs (cell, kernel place) of what pixel 2j or 2j + 1 sees of cell
+j or j + 1, in a transposed convolution of width 3, stride 2, padding 1 and output padding 1."""
 
 
 class FastLabels(nn.Module):
@@ -22,30 +24,35 @@ class FastLabels(nn.Module):
     def __init__(self, fullconv: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.classes = fullconv.out_channels
-        self.conv = phase_convolution(fullconv)
+        self.even, self.odd = (row_convolution(fullconv, odd=odd) for odd in (False, True))
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
         height, width = features.shape[2:]
-        scores = self.conv(F.pad(features, (0, 1, 0, 1))).permute(0, 2, 3, 1)
-        # channels last, phases innermost: engines reduce over classes without moving the scores
-        labels = scores.reshape(1, height, width, self.classes, 4).argmax(3).to(torch.uint8)
-        labels = labels.reshape(1, height, width, 2, 2).permute(0, 1, 3, 2, 4)
-        return labels.reshape(1, 2 * height, 2 * width)
+        even = self.even(F.pad(features, (0, 1, 0, 0)))
+        odd = self.odd(F.pad(features, (0, 1, 0, 1)))
+        rows = [self._best(scores, height, width) for scores in (even, odd)]
+        labels = torch.cat(rows, dim=2).reshape(1, 2 * height, 2 * width)
+        return labels.to(torch.uint8)  # from float and last of all: TensorRT has no other way to bytes
+
+    def _best(self, scores: Tensor, height: int, width: int) -> Tensor:
+        """Scores (1, 2C, h, w) of every other row of pixels -> its labels (1, h, 1, 2w)."""
+        # channels last, the two pixels innermost: engines reduce over classes without moving scores
+        by_pixel = scores.permute(0, 2, 3, 1).reshape(1, height, width, self.classes, 2)
+        return by_pixel.argmax(3).float().reshape(1, height, 1, 2 * width)
 
 
-def phase_convolution(fullconv: nn.ConvTranspose2d) -> nn.Conv2d:
-    """The same as a 2x2 convolution with classes x 4 channels, phases (row by row) innermost."""
+def row_convolution(fullconv: nn.ConvTranspose2d, *, odd: bool) -> nn.Conv2d:
+    """The scores of even or odd rows as a convolution to classes x 2 channels, pixels innermost."""
     inputs, classes = fullconv.in_channels, fullconv.out_channels
-    kernel = torch.zeros(classes, 2, 2, inputs, 2, 2)
-    for row_phase in (0, 1):
-        for column_phase in (0, 1):
-            for row, kernel_row in TAPS[row_phase]:
-                for column, kernel_column in TAPS[column_phase]:
-                    weight = fullconv.weight.detach()[:, :, kernel_row, kernel_column]
-                    kernel[:, row_phase, column_phase, :, row, column] = weight.T
-    conv = nn.Conv2d(inputs, 4 * classes, 2)
-    conv.weight = nn.Parameter(kernel.flatten(0, 2))
+    kernel = torch.zeros(classes, 2, inputs, 2 if odd else 1, 2)
+    for row, kernel_row in TAPS[odd]:
+        for pixel in (0, 1):
+            for column, kernel_column in TAPS[pixel]:
+                weight = fullconv.weight.detach()[:, :, kernel_row, kernel_column]
+                kernel[:, pixel, :, row, column] = weight.T
+    conv = nn.Conv2d(inputs, 2 * classes, (2 if odd else 1, 2))
+    conv.weight = nn.Parameter(kernel.flatten(0, 1))
     assert fullconv.bias is not None
-    conv.bias = nn.Parameter(fullconv.bias.detach().repeat_interleave(4))
+    conv.bias = nn.Parameter(fullconv.bias.detach().repeat_interleave(2))
     return conv

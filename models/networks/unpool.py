@@ -1,9 +1,9 @@
 """2x2 max pooling that remembers where the maximum was, and its inverse, in operations every engine has.
 
 ``torch.nn.functional.max_unpool2d`` exports to no engine. Here the place of the maximum is kept not as an
-index but as four masks, one for each place in the 2x2 window, and unpooling interleaves four masked
-copies. Results equal ``max_pool2d(..., return_indices=True)`` and ``max_unpool2d`` bit for bit: of equal
-values the first in row order wins.
+index into the picture but as its number in the 2x2 window, 0 to 3 in row order; unpooling doubles values and
+numbers by nearest neighbour, and keeps a value where its number is that of the pixel. Results equal
+``max_pool2d(..., return_indices=True)`` and ``max_unpool2d`` bit for bit: of equal values the first wins.
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ class IndexPooling:
         return F.max_unpool2d(x, position[0], [2, 2])
 
 
-class MaskPooling:
-    """The same in max pooling, comparisons and one DepthToSpace: what an engine runs.
+class PlacePooling:
+    """The same in max pooling, comparisons and doubling by nearest neighbour: what an engine runs.
 
-    Pooling windows that leave out a column or a row stand in for slices, which engines run slowly.
+    Pooling windows that leave out a column or a row stand in for slices, which engines run slowly; so
+    does doubling for the interleaving of four masked copies.
     """
 
     def pool(self, x: Tensor) -> tuple[Tensor, Position]:
-        """See :class:`Pooling`; the position is four masks (N, C, H/2, W/2), in row order."""
+        """See :class:`Pooling`; the position is the place's number in its window, as float32."""
         check_even(x)
         maximum = F.max_pool2d(x, 2)
-        in_first = F.max_pool2d(x, 1, 2) == maximum
+        is_first = F.max_pool2d(x, 1, 2) == maximum
         in_row = F.max_pool2d(x, (1, 2), 2) == maximum
         in_column = F.max_pool2d(x, (2, 1), 2) == maximum
-        return maximum, (
-            in_first,
-            in_row & ~in_first,
-            in_column & ~in_row,
-            ~(in_row | in_column),
-        )
+        place = torch.where(in_column, 2.0, 3.0)
+        place = torch.where(is_first, 0.0, torch.where(in_row, 1.0, place))
+        return maximum, (place,)
 
     def unpool(self, x: Tensor, position: Position) -> Tensor:
         """See :class:`Pooling`."""
-        zero = torch.zeros((), dtype=x.dtype, device=x.device)
-        phases = torch.stack([torch.where(mask, x, zero) for mask in position], dim=2)
-        return F.pixel_shuffle(phases.flatten(1, 2), 2)  # (N, 4C, H/2, W/2) -> (N, C, H, W)
+        doubled = F.interpolate(x, scale_factor=2, mode="nearest")
+        places = F.interpolate(position[0], scale_factor=2, mode="nearest")
+        height, width = x.shape[2:]
+        own = torch.tensor([[0.0, 1.0], [2.0, 3.0]], device=x.device).repeat(height, width)
+        return torch.where(places == own, doubled, 0.0)
 
 
 def check_even(x: Tensor) -> None:

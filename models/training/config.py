@@ -10,6 +10,9 @@ from typing import Any
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.models.labels import CLASS_SETS
 
+OPTIONS = ("data", "out", "size", "epochs", "seed")
+"""Settings with an option of their own on the command line; the others are given by ``--set``."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -31,11 +34,11 @@ class TrainConfig:
 
     data: tuple[str, ...]
     out: Path
-    check: tuple[str, ...] = ()
     size: tuple[int, int] = (480, 360)
-    epochs: int = 100
-    batch: int = 8
+    epochs: int = 40
     seed: int = 0
+    check: tuple[str, ...] = ()
+    batch: int = 8
     scale: tuple[float, float] = (0.5, 1.5)
     init: Path | None = None
     rate: float = 2e-3
@@ -80,12 +83,16 @@ class TrainConfig:
         return self.epochs if self.until is None else min(self.epochs, self.until)
 
     def command(self) -> str:
-        """The command line that starts this run: settings that differ from the usual ones."""
+        """The command line that starts this run, with the settings that differ from the usual ones."""
         words = ["keywarp", "train", "enet"]
+        for spec in self.data:
+            words += ["--data", spec]
+        words += ["--out", str(self.out), "--size", f"{self.size[0]}x{self.size[1]}"]
+        words += ["--epochs", str(self.epochs), "--seed", str(self.seed)]
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if value != setting.default:
-                words += _options(setting.name, value)
+            if setting.name not in OPTIONS and value != setting.default:
+                words += ["--set", f"{setting.name}={_as_yaml(value)}"]
         return shlex.join(words)
 
     def identity(self) -> dict[str, Any]:
@@ -98,12 +105,7 @@ class TrainConfig:
         }
 
 
-def _options(name: str, value: Any) -> list[str]:
-    option = "--" + name.replace("_", "-")
-    if isinstance(value, bool):
-        return [option]
-    if name in ("data", "check"):
-        return [word for spec in value for word in (option, spec)]
+def _as_yaml(value: Any) -> str:
     if isinstance(value, tuple):
-        return [option, ("x" if name == "size" else ",").join(map(str, value))]
-    return [option, str(value)]
+        return "[" + ",".join(map(_as_yaml, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,7 +2,8 @@
 
 A data set is named by a line of text, ``KIND:ARGUMENTS``:
 
-* ``camvid:DIR``: pictures ``DIR/STEM.png`` or ``.jpg``, labels ``DIR_labels/STEM.png`` (one channel, 8 bits).
+* ``camvid:DIR``: pictures ``DIR/STEM.png`` or ``.jpg``, labels ``DIR_labels/STEM.png`` (one channel, 8 bits);
+  or the same in ``DIR/train`` and ``DIR/train_labels``.
 * ``street:seed=0,length=400,every=10,size=480x360``: frames 0, 10, 20, ... of a street scene.
 """
 
@@ -41,12 +42,14 @@ def load_data(spec: str, classes: ClassSet) -> list[Sample]:
 
 
 def _folder(pictures: Path, classes: ClassSet) -> Iterator[Sample]:
+    if (pictures / "train").is_dir():
+        pictures /= "train"
     labels = pictures.with_name(pictures.name + "_labels")
     for folder in (pictures, labels):
         if not folder.is_dir():
             raise UsageError(
                 f"data set folder '{folder}' does not exist; 'camvid:DIR' takes pictures in DIR and "
-                "labels of the same names in DIR_labels"
+                "labels of the same names in DIR_labels, or DIR/train and DIR/train_labels"
             )
     paths = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:

@@ -64,8 +64,7 @@ def findings() -> list[Finding]:
 
 
 def _cpu() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("CPU", True, f"{cores} cores, {platform.machine()}")
+    return Finding("CPU", True, f"{available_cores()} cores, {platform.machine()}")
 
 
 def _package(entry: tuple[str, str, str]) -> Finding:

@@ -18,7 +18,9 @@ def _print(console: Console, card: Card) -> None:
     aliases = [alias for alias, name in ALIASES.items() if name == card.name]
     console.print(f"[bold]{', '.join([card.name, *aliases])}[/]: {card.description}")
     console.print(f"  {card.task}, {len(card.classes)} classes: {', '.join(card.classes)}")
-    console.print(f"  {card.parameters / 1e6:.2f} M parameters, best at {card.input.width}x{card.input.height}")
+    console.print(
+        f"  {card.parameters / 1e6:.2f} M parameters, best at {card.input.width}x{card.input.height}"
+    )
     console.print(f"  weights: {card.provenance.licence}")
     for test, figures in card.provenance.accuracy.items():
         console.print(f"  {test}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from rich.console import Console
 
 from keywarp.engines.errors import ModelError, UsageError, missing_package, unknown_name
 from keywarp.models.card import read_card
-from keywarp.pipeline.config import parse_size
+from keywarp.pipeline.config import parse_size, read_value
+from keywarp.pipeline.sinks.output import make_folder
+
+from .files import write_json
 
 NETWORKS = ("enet",)
 
@@ -34,7 +35,7 @@ def complexity_command(network: str, classes: int, size: str, file: Path | None)
     for part, figures in found.parts.items():
         console.print(f"    {part}: {figures / 1e9:.3f} GMACs")
     if file is not None:
-        file.write_text(json.dumps(found.to_dict(), indent=2) + "\n")
+        write_json(file, found.to_dict())
 
 
 def export_command(network: str, weights: Path, out: Path, name: str | None) -> None:
@@ -45,6 +46,7 @@ def export_command(network: str, weights: Path, out: Path, name: str | None) -> 
     from keywarp.models.export import export_enet
 
     card = read_card(_card_beside(weights))
+    make_folder(out)
     path = export_enet(weights, out, name=name or weights.stem, provenance=card.provenance)
     Console(highlight=False).print(f"wrote {path}; run it with: keywarp run SOURCE --model {path}")
 
@@ -66,7 +68,12 @@ def train_command(
         **_assigned(assignments, {field.name: field.type for field in dataclasses.fields(TrainConfig)}),
     }
     console = Console(highlight=False)
-    folder = train_enet(TrainConfig(**settings), console.print)
+    try:
+        config = TrainConfig(**settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a training setting has a value of the wrong kind: {error}") from error
+    make_folder(out)
+    folder = train_enet(config, console.print)
     console.print(
         f"wrote {folder}/weights.safetensors; next: keywarp export {network} --weights {folder}/weights.safetensors"
     )
@@ -81,7 +88,7 @@ def _assigned(assignments: list[str], accepted: dict[str, Any]) -> dict[str, Any
             raise UsageError(f"--set takes key=value, such as batch=8; given: '{text}'")
         if key not in accepted:
             raise unknown_name("training setting", key, accepted)
-        parsed = yaml.safe_load(value)
+        parsed = read_value(text, value)
         if isinstance(parsed, list):
             parsed = tuple(parsed)
         settings[key] = Path(parsed) if "Path" in str(accepted[key]) else parsed

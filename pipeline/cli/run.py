@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,23 +12,20 @@ from typing import Any
 from rich.console import Console
 
 from keywarp.engines.errors import SinkError
-from keywarp.pipeline.config import assign, make_config, read_config
+from keywarp.pipeline.config import assign, assign_one, make_config, read_config
 from keywarp.pipeline.run import Run
+from keywarp.pipeline.sinks.output import Claim
 
 from .display import Display, stage_table
+from .files import write_json
 
 
 def settings_from(config: str | None, flags: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Settings of a configuration, overridden by the flags that were given, then by ``--set``."""
     settings = read_config(config) if config else {}
     for dotted, value in flags.items():
-        if value is None:
-            continue
-        *parents, last = dotted.split(".")
-        place = settings
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+        if value is not None:
+            assign_one(settings, dotted, value)
     assign(settings, assignments)
     return settings
 
@@ -38,9 +34,8 @@ def run_command(source: str, settings: dict[str, Any], report: Path | None, quie
     """Run to the end of the stream or to a signal; the exit code."""
     if not settings.get("sinks"):
         settings["sinks"] = [default_sink(source)]
-    if report is not None:
-        _prepare_folder(report)
     run = Run(source, make_config(settings))
+    claim = None if report is None else Claim(report)
     console = Console(quiet=quiet, stderr=any(text.endswith(":-") for text in run.config.sinks))
     display = Display(run, console)
     with _signals_stop(run) as caught:
@@ -48,8 +43,11 @@ def run_command(source: str, settings: dict[str, Any], report: Path | None, quie
             with display:
                 for _ in run:
                     display.tick()
-        finally:
-            _finish(run, report, console)
+        except BaseException:
+            with suppress(SinkError):  # what went wrong first is what to tell of
+                _finish(run, claim, console)
+            raise
+        _finish(run, claim, console)
     return 128 + caught[0] if caught else 0
 
 
@@ -61,28 +59,22 @@ def default_sink(source: str) -> str:
     return f"out/{name or 'keywarp'}.mp4"
 
 
-def _finish(run: Run, report: Path | None, console: Console) -> None:
+def _finish(run: Run, report: Claim | None, console: Console) -> None:
     """Say what was done; also after an error, as far as it came."""
     for note in run.source.notes:
         console.print(f"[yellow]note:[/] {note}", highlight=False)
     if run.timing.frames_out == 0:
+        if report is not None:
+            report.give_up()
         return
     figures = run.report()
     console.print(stage_table(figures))
     if report is not None:
-        report.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(report.path, figures)
     outputs = [text for text in run.config.sinks if text not in ("null", "window")]
-    written = ", ".join([*outputs, *([str(report)] if report else [])])
+    written = ", ".join([*outputs, *([str(report.path)] if report else [])])
     if written:
         console.print(f"wrote {written}", highlight=False)
-
-
-def _prepare_folder(report: Path) -> None:
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.touch()
-    except OSError as error:
-        raise SinkError(f"the report '{report}' cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -22,7 +22,9 @@ class AudioCopy:
         self._source = source
         self._target = target
         self._copy = target.add_stream_from_template(stream)
-        self._packets = _packets(source, stream)
+        # Matroska has no times before 0 and would move the video too: an encoder's priming packet stays out.
+        earliest_s = 0 if target.format.name == "matroska" else None
+        self._packets = _packets(source, stream, earliest_s)
         self._next = next(self._packets, None)
 
     def copy_until(self, time_s: Fraction) -> None:
@@ -57,9 +59,17 @@ def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
     return f"a {container} file cannot hold {codec} audio; the output is silent (an .mkv file can)"
 
 
-def _packets(source: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+def _packets(
+    source: InputContainer, stream: AudioStream, earliest_s: int | None
+) -> Iterator[Packet[AudioStream]]:
     try:
-        yield from (packet for packet in source.demux(stream) if packet.pts is not None and packet.size)
+        for packet in source.demux(stream):
+            if (
+                packet.size
+                and packet.pts is not None
+                and (earliest_s is None or _start_s(packet) >= earliest_s)
+            ):
+                yield packet
     except av.FFmpegError as error:
         _log.warning("the audio ends early: %s", error)
 

@@ -125,9 +125,10 @@ class EncoderChoice:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
-            raise SinkError(self._why_not(size)) from error
+            raise SinkError(self.refusal(size)) from error
 
-    def _why_not(self, size: Size) -> str:
+    def refusal(self, size: Size) -> str:
+        """What to say when the encoder does not open for pictures of ``size``."""
         if self.name in HARDWARE_ENCODERS:
             return (
                 f"encoder '{self.name}' cannot be opened: its hardware or driver is missing, or does not take "

@@ -21,6 +21,7 @@ from keywarp.pipeline.stages.colors import copy_tags
 
 from .audio import AudioCopy, copy_audio
 from .encoder import HARDWARE_ENCODERS, EncoderChoice
+from .fragments import cut_to_fragments
 from .output import Claim, OutputFile, cannot_write, check_not_source, ran_out
 
 __all__ = ["CONTAINERS", "HARDWARE_ENCODERS", "VideoSink"]
@@ -87,9 +88,7 @@ class VideoSink(Sink):
                 self._film = self._start(frame, packet.frame.pts)
             self._film.add(frame, packet.frame.pts)
         except av.FFmpegError as error:
-            raise SinkError(
-                f"frame {packet.frame.index} could not be encoded to '{self._path}': {error}"
-            ) from error
+            raise self._refused(packet, error) from error
         self._check_disk()
         self.written += 1
 
@@ -104,9 +103,17 @@ class VideoSink(Sink):
         finally:
             if self._film is not None:
                 self._film.close()
-            elif self._claim is not None:
+            if self._claim is not None and self.written == 0:
                 self._claim.give_up()
             self._film = self._claim = None
+
+    def _refused(self, packet: Packet, error: av.FFmpegError) -> SinkError:
+        if self.written > 0:
+            return SinkError(f"'{self._path}' could not take frame {packet.frame.index}: {error.strerror}")
+        if self._film is not None:  # the encoder opens with the first frame
+            self._film.close()
+            self._film = None
+        return SinkError(self._choice.refusal(_even(packet.frame.size)))
 
     def _start(self, first: av.VideoFrame, first_pts: int) -> _Film:
         assert self._info is not None
@@ -124,6 +131,8 @@ class VideoSink(Sink):
         error = film.file.error
         self._film = self._claim = None
         film.close()
+        if CONTAINERS[self._path.suffix.lower()] != "matroska":
+            cut_to_fragments(self._path)
         kept = _frames_in(self._path)
         if kept == 0:
             self._path.unlink(missing_ok=True)

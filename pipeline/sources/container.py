@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import av
@@ -46,10 +47,14 @@ def open_container(location: Location) -> InputContainer:
             f"stream '{location.name}' has an unknown scheme '{scheme_of(location.target)}' "
             f"(accepted: {', '.join(sorted(SCHEMES))})"
         )
+    start_s = time.monotonic()
     try:
         return _open(location)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
-        problem = SourceError(f"{location.kind} '{location.name}' {_what_is_wrong(location, error)}")
+        waited_s = time.monotonic() - start_s
+        problem = SourceError(
+            f"{location.kind} '{location.name}' {_what_is_wrong(location, error, waited_s)}"
+        )
         # FFmpeg's own error repeats a URL together with its password: it must not be shown as the cause
         raise problem from (None if location.is_url else error)
 
@@ -89,15 +94,15 @@ def in_words(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _what_is_wrong(location: Location, error: Exception) -> str:
+def _what_is_wrong(location: Location, error: Exception, waited_s: float) -> str:
     if location.path is not None:
         return _wrong_file(location.path, error)
-    if isinstance(error, av.error.ExitError):
+    if isinstance(error, av.error.ExitError) or waited_s >= OPEN_TIMEOUT_S:
         return f"did not answer within {OPEN_TIMEOUT_S:.0f} s; check the address and the network"
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return f"refused us ({in_words(error)}); check user and password in the URL"
     if isinstance(error, av.error.InvalidDataError):
-        return f"answers with something that is no video; {_TRY_AN_OTHER}"
+        return "answers with something that is no video; check the address"
     return f"cannot be opened: {in_words(error)}; check the address and that the server is running"
 
 
@@ -116,6 +121,8 @@ def _wrong_file(path: Path, error: Exception) -> str:
         )
     if _is_text(start):
         return f"is a text file, not a video; {_TRY_AN_OTHER}"
+    if isinstance(error, av.error.EOFError):
+        return f"holds no frame: it ends before the first one; {_TRY_AN_OTHER}"
     if isinstance(error, av.error.InvalidDataError):
         return f"is no video, or damaged from the start; {_TRY_AN_OTHER}"
     return f"cannot be opened: {in_words(error)}; {_TRY_AN_OTHER}"

@@ -13,8 +13,9 @@ from keywarp.engines.errors import SourceError, UsageError, unknown_name
 from keywarp.flow.base import Size
 
 from .base import Source
+from .container import Location
 from .images import SUFFIXES, ImageSource
-from .location import check_exists, is_url, local_path, scheme_of
+from .location import check_exists
 from .rate import Rate
 from .scaled import ScaledSource
 from .street import StreetSource
@@ -49,14 +50,14 @@ def _other(text: str, size: Size | None, rate: Rate | None, threads: int | None)
         raise SourceError(f"no source is given; give {ACCEPTED}")
     if text.isdecimal() or re.fullmatch(r"/dev/(video\d+|v4l/.+)", text):
         return WebcamSource(text, size=size, rate=rate)
-    path = local_path(text)
-    if not is_url(text) or scheme_of(text) == "file":
-        if _is_pictures(path):
-            return ImageSource(path) if rate is None else ImageSource(path, rate=rate)
-        check_exists(path, "source")
+    location = Location(text)
+    if location.path is not None:
+        if _is_pictures(location.path):
+            return ImageSource(location.path) if rate is None else ImageSource(location.path, rate=rate)
+        check_exists(location.path, "source")
     if rate is not None:
         raise UsageError(
-            f"rate {rate} cannot be had from '{path.name}': a video has its own times; "
+            f"rate {rate} cannot be had from '{location.name}': a video has its own times; "
             "a rate is for cameras, pictures and street:"
         )
     return VideoSource(text, threads=threads)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+# A time this many frames early is a slip of the encoder; a greater step back is a new beginning.
+_GLITCH_FRAMES = 3
+
 
 class Timeline:
     """Gives each frame its time, in ticks of ``time_base`` seconds: the container's own wherever it rises.
@@ -14,7 +17,7 @@ class Timeline:
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
         self._step = max(1, round(1 / (time_base * (rate or 25))))
-        self._second = max(1, round(1 / time_base))
+        self._glitch = _GLITCH_FRAMES * self._step
         self._offset = 0
         self._last: int | None = None
 
@@ -30,7 +33,7 @@ class Timeline:
         moved = pts + self._offset
         if last is None or moved > last:
             return moved
-        if last - moved < self._second:
+        if last - moved < self._glitch:
             return last + 1
         self._offset += last + self._step - moved
         return last + self._step

@@ -21,8 +21,8 @@ _TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
     (0, 1, 1, 0): ("cclock_flip",),
     (0, -1, -1, 0): ("clock_flip",),
     (-1, 0, 0, -1): ("clock", "clock"),
-    (-1, 0, 0, 1): ("clock", "cclock_flip"),
-    (1, 0, 0, -1): ("cclock_flip", "clock"),
+    (-1, 0, 0, 1): ("cclock_flip", "clock"),
+    (1, 0, 0, -1): ("clock", "cclock_flip"),
 }
 _DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")
 

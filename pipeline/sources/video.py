@@ -190,5 +190,5 @@ def _damage(name: str, decoder: Decoder, lost: int) -> str:
         cause = "is cut short"
     return (
         f"'{name}' {cause}: {decoder.packets} packets were read, {decoder.decoded} frames decoded, "
-        f"{lost} frames lost"
+        f"{lost} {'frame' if lost == 1 else 'frames'} lost"
     )

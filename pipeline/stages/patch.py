@@ -120,8 +120,8 @@ def rounded_mask(box: tuple[float, float, float, float], radius: float) -> Pixel
     radius = min(radius * _FINER, width / 2, height / 2)
     columns = int(np.ceil((x + width) / _FINER)) * _FINER
     rows = int(np.ceil((y + height) / _FINER)) * _FINER
-    across = _inset(np.arange(columns) + 0.5 - x - width / 2, width / 2 - radius)
-    down = _inset(np.arange(rows) + 0.5 - y - height / 2, height / 2 - radius)
+    across = _inset(np.arange(columns, dtype=np.float64) + 0.5 - x - width / 2, width / 2 - radius)
+    down = _inset(np.arange(rows, dtype=np.float64) + 0.5 - y - height / 2, height / 2 - radius)
     inside = across[None, :] ** 2 + down[:, None] ** 2 <= radius * radius
     if radius < 1:
         inside = np.outer(down <= radius, across <= radius)
@@ -129,7 +129,7 @@ def rounded_mask(box: tuple[float, float, float, float], radius: float) -> Pixel
     return cv2.resize(fine, (columns // _FINER, rows // _FINER), interpolation=cv2.INTER_AREA)
 
 
-def _inset(distance: NDArray[np.float64], straight: float) -> NDArray[np.float64]:
+def _inset(distance: NDArray[np.floating], straight: float) -> NDArray[np.floating]:
     return np.maximum(np.abs(distance) - straight, 0.0)
 
 

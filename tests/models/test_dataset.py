@@ -27,6 +27,7 @@ def test_a_folder_is_read_in_order_and_its_last_label_is_void(tmp_path: Path) ->
         write(tmp_path, stem, np.full((8, 16), value, np.uint8))
     samples = load_data(f"camvid:{tmp_path}/train", CAMVID)
     assert [int(s.labels[0, 0]) for s in samples] == [10, VOID, VOID]
+    assert len(load_data(f"camvid:{tmp_path}", CAMVID)) == 3
     assert samples[0].bgr.shape == (8, 16, 3)
     assert samples[0].bgr.dtype == samples[0].labels.dtype == np.uint8
 

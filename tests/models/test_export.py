@@ -150,6 +150,12 @@ def test_normalisations_before_which_a_convolution_stands_are_folded(
     assert sum(node.op_type == "BatchNormalization" for node in nodes) <= 1  # after concatenation
 
 
+def test_equal_constants_are_not_shared() -> None:
+    parts = enet_parts(ENet())  # whose slopes are all equal
+    nodes = onnx.load_model_from_string(parts["key"]).graph.node
+    assert not [node.name for node in nodes if node.op_type == "Identity"]
+
+
 def test_equal_weights_export_to_equal_bytes(network: ENet, parts: dict[str, bytes]) -> None:
     assert enet_parts(network) == parts
     assert not network.training

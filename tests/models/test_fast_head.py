@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import nn
 
 from keywarp.models.networks.enet import ENet
-from keywarp.models.networks.fast_head import FastLabels, phase_convolution
+from keywarp.models.networks.fast_head import FastLabels, row_convolution
 
 
 @pytest.mark.parametrize("classes", [2, 11, 20])
@@ -24,21 +25,23 @@ def test_labels_are_those_of_the_plain_head(classes: int, size: tuple[int, int])
     assert torch.equal(labels.long(), plain)
 
 
-def test_one_convolution_has_the_scores_of_all_phases() -> None:
+@pytest.mark.parametrize("odd", [False, True])
+def test_a_convolution_has_the_scores_of_every_other_row(odd: bool) -> None:
     torch.manual_seed(0)
     fullconv = nn.ConvTranspose2d(16, 3, 3, 2, padding=1, output_padding=1)
     features = torch.randn(1, 16, 5, 7)
     with torch.no_grad():
-        scores = phase_convolution(fullconv)(nn.functional.pad(features, (0, 1, 0, 1)))
-        plain = fullconv(features)
-    phases = scores.view(1, 3, 2, 2, 5, 7)
-    for row in (0, 1):
-        for column in (0, 1):
-            phase = plain[:, :, row::2, column::2]
-            torch.testing.assert_close(phases[:, :, row, column], phase, atol=1e-5, rtol=1e-5)
+        scores = row_convolution(fullconv, odd=odd)(F.pad(features, (0, 1, 0, int(odd))))
+        rows = fullconv(features)[:, :, int(odd) :: 2]
+    pixels = scores.view(1, 3, 2, 5, 7)
+    for pixel in (0, 1):
+        torch.testing.assert_close(pixels[:, :, pixel], rows[..., pixel::2], atol=1e-5, rtol=1e-5)
 
 
-def test_seven_sixteenths_of_the_kernel_are_zero() -> None:
-    conv = phase_convolution(nn.ConvTranspose2d(16, 11, 3, 2, padding=1, output_padding=1))
-    assert conv.weight.shape == (44, 16, 2, 2)
-    assert (conv.weight == 0).float().mean().item() == pytest.approx(7 / 16)
+def test_a_quarter_of_the_kernels_is_zero() -> None:
+    fullconv = nn.ConvTranspose2d(16, 11, 3, 2, padding=1, output_padding=1)
+    even, odd = (row_convolution(fullconv, odd=odd) for odd in (False, True))
+    assert even.weight.shape == (22, 16, 1, 2)
+    assert odd.weight.shape == (22, 16, 2, 2)
+    for conv in (even, odd):
+        assert (conv.weight == 0).float().mean().item() == pytest.approx(1 / 4)

@@ -119,9 +119,12 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], message:
 
 
 def test_the_command_holds_what_was_changed() -> None:
-    config = TrainConfig(data=("camvid:a dir", STREET), out=Path("out"), size=(64, 48), compiled=True, seed=3)
+    config = TrainConfig(
+        data=("camvid:a dir", STREET), out=Path("out"), size=(64, 48), compiled=True, seed=3, scale=(1, 2)
+    )
     assert config.command() == (
-        f"keywarp train enet --data 'camvid:a dir' --data {STREET} --out out --size 64x48 --seed 3 --compiled"
+        f"keywarp train enet --data 'camvid:a dir' --data {STREET} --out out --size 64x48 "
+        "--epochs 40 --seed 3 --set 'scale=[1,2]' --set compiled=true"
     )
 
 

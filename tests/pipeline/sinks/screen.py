@@ -34,8 +34,21 @@ def virtual_screen(folder: Path, size: str = "800x600") -> Iterator[Screen]:
     if shutil.which("Xvfb") is None:
         pytest.skip("needs Xvfb; install it with: apt-get install xvfb")
     read_end, write_end = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{size}x24", "-fbdir", str(folder), "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(write_end),
+        "-screen",
+        "0",
+        f"{size}x24",
+        "-fbdir",
+        str(folder),
+        "-nolisten",
+        "tcp",
+    ]
+    server = subprocess.Popen(
+        command, pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     os.close(write_end)
     try:
         with os.fdopen(read_end) as pipe:

@@ -22,7 +22,9 @@ from keywarp.pipeline.stage import Sink, StreamInfo
 MS = Fraction(1, 1000)
 
 
-def make_info(size: Size = (64, 48), time_base: Fraction = MS, *, live: bool = False, audio: Path | None = None) -> StreamInfo:
+def make_info(
+    size: Size = (64, 48), time_base: Fraction = MS, *, live: bool = False, audio: Path | None = None
+) -> StreamInfo:
     return StreamInfo("made up", size, Fraction(25), time_base, None, live, audio)
 
 
@@ -33,7 +35,9 @@ def make_yuv(size: Size, level: int = 128, u: int = 128, v: int = 128) -> av.Vid
     return frame
 
 
-def make_packet(index: int, pts: int, time_base: Fraction = MS, size: Size = (64, 48), overlay: Picture | None = None) -> Packet:
+def make_packet(
+    index: int, pts: int, time_base: Fraction = MS, size: Size = (64, 48), overlay: Picture | None = None
+) -> Packet:
     """A packet of a grey level that tells ``index``, labels that are class 3 but for a tenth of class 8."""
     picture = Picture.from_av(make_yuv(size, 40 + index * 5 % 160))
     packet = Packet(Frame(index, pts, time_base, 0, picture), ManualClock())
@@ -49,7 +53,9 @@ def make_packets(count: int, step: int = 40, size: Size = (64, 48)) -> Iterator[
     return (make_packet(index, index * step, size=size) for index in range(count))
 
 
-def run_sink(sink: Sink, packets: Sequence[Packet] | Iterator[Packet], info: StreamInfo | None = None) -> None:
+def run_sink(
+    sink: Sink, packets: Sequence[Packet] | Iterator[Packet], info: StreamInfo | None = None
+) -> None:
     """What the graph does with a sink."""
     try:
         sink.open(info or make_info())
@@ -64,6 +70,12 @@ def decode(path: Path) -> list[av.VideoFrame]:
         return list(container.decode(video=0))
 
 
+def seconds(ticks: int | None, time_base: Fraction | None) -> Fraction:
+    assert ticks is not None
+    assert time_base is not None
+    return ticks * time_base
+
+
 def times_of(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+        return [seconds(frame.pts, frame.time_base) for frame in container.decode(video=0)]

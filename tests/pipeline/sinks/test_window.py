@@ -131,7 +131,7 @@ def test_no_screen_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
     sink = WindowSink()
-    with pytest.raises(SinkError, match="no window can be opened: .*--sink out.mp4"):
+    with pytest.raises(SinkError, match=r"no window can be opened: .*--sink out\.mp4"):
         sink.open(make_info())
     sink.close()
 

@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.stage import StreamInfo
@@ -77,7 +78,10 @@ def write_film(
         for index, pixels in enumerate(frames):
             rgb = av.VideoFrame.from_ndarray(pixels, format="bgr24")
             frame = converter.reformat(
-                rgb, format=pix_fmt, dst_colorspace=None if code == 2 else code, dst_color_range=ColorRange.MPEG
+                rgb,
+                format=pix_fmt,
+                dst_colorspace=None if code == 2 else code,
+                dst_color_range=ColorRange.MPEG,
             )
             frame.colorspace = code
             frame.time_base = time_base
@@ -107,17 +111,40 @@ def ffmpeg(*arguments: object) -> None:
 def probe_pts(path: Path) -> list[int]:
     """The times of all frames by the ffprobe program; the test is skipped where it is not installed."""
     text = _run(
-        "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts", "-of", "csv=p=0", path
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "frame=pts",
+        "-of",
+        "csv=p=0",
+        path,
     )
     return [int(line.split(",")[0]) for line in text.split()]
 
 
 def _run(*arguments: object) -> str:
     try:
-        done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [str(a) for a in arguments], capture_output=True, text=True, check=True, timeout=60
+        )
     except FileNotFoundError:
         pytest.skip(f"needs the program '{arguments[0]}' (apt install ffmpeg)")
     return done.stdout
+
+
+class JumpingClock(ManualClock):
+    """Moves on by itself each time it is read."""
+
+    def __init__(self, step_ms: float) -> None:
+        super().__init__()
+        self._step_ms = step_ms
+
+    def now_ns(self) -> int:
+        self.advance_ms(self._step_ms)
+        return super().now_ns()
 
 
 def read_all(source: Source) -> tuple[StreamInfo, list[Frame]]:

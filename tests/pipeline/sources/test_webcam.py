@@ -14,6 +14,7 @@ import pytest
 
 from keywarp.engines.errors import SourceError
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources import webcam
 from keywarp.pipeline.sources.webcam import WebcamSource
 
@@ -81,7 +82,7 @@ def test_the_cameras_that_exist_are_named(monkeypatch: pytest.MonkeyPatch, tmp_p
         (tmp_path / name).touch()
     monkeypatch.setattr(webcam, "_DEVICES", tmp_path)
     assert webcam.cameras() == [str(tmp_path / "video2"), str(tmp_path / "video10")]
-    with pytest.raises(SourceError, match="there are: .*video2, .*video10"):
+    with pytest.raises(SourceError, match=r"there are: .*video2, .*video10"):
         WebcamSource(0).open()
 
 
@@ -128,7 +129,9 @@ def test_frames_have_the_time_of_their_capture(monkeypatch: pytest.MonkeyPatch, 
     third = next(stream)
     source.close()
     assert (first.capture_ns, second.capture_ns) == (100_000_000, 140_000_000)
-    assert [frame.pts for frame in (first, second, third)] == [0, 3600, 3601], "times rise, whatever the clock does"
+    assert [frame.pts for frame in (first, second, third)] == [0, 3600, 3601], (
+        "times rise, whatever the clock does"
+    )
 
 
 def test_bad_frames_are_counted_and_an_unplugged_camera_ends(
@@ -138,7 +141,7 @@ def test_bad_frames_are_counted_and_an_unplugged_camera_ends(
     plug_in(monkeypatch, tmp_path, lambda: FakeCamera([one, two, None, np.empty((0, 0, 3), np.uint8), three]))
     source = WebcamSource(0)
     source.open()
-    got = []
+    got: list[Frame] = []
     with pytest.raises(SourceError, match="stopped after 2 frames"):
         got.extend(source.frames())
     source.close()

@@ -1,0 +1,136 @@
+"""Sources by their text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import pytest
+
+from keywarp.engines.errors import KeywarpError, SourceError, UsageError
+from keywarp.pipeline.sources.base import Source
+from keywarp.pipeline.sources.images import ImageSource
+from keywarp.pipeline.sources.parse import open_source
+from keywarp.pipeline.sources.scaled import ScaledSource
+from keywarp.pipeline.sources.street import StreetSource
+from keywarp.pipeline.sources.video import VideoSource
+from keywarp.pipeline.sources.webcam import WebcamSource
+
+from .films import pictures, write_film
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_film(tmp_path / "clip.mp4", pictures(2))
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), pictures(1)[0])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("0", WebcamSource),
+        ("1", WebcamSource),
+        ("/dev/video0", WebcamSource),
+        ("/dev/v4l/by-id/usb-cam", WebcamSource),
+        ("street:", StreetSource),
+        ("street:seed=3", StreetSource),
+        ("{}/clip.mp4", VideoSource),
+        (" {}/clip.mp4 ", VideoSource),
+        ("file://{}/clip.mp4", VideoSource),
+        ("http://host/clip.mp4", VideoSource),
+        ("rtsp://host/cam", VideoSource),
+        ("{}/pictures", ImageSource),
+        ("{}/pictures/*.png", ImageSource),
+        ("{}/pictures/a.png", ImageSource),
+    ],
+)
+def test_kinds(folder: Path, text: str, kind: type[Source]) -> None:
+    assert type(open_source(text.format(folder))) is kind
+
+
+def test_the_street_by_default() -> None:
+    source = open_source("street:")
+    assert isinstance(source, StreetSource)
+    scene = source.scene
+    assert (scene.seed, scene.size, scene.rate, len(scene)) == (0, (640, 360), Fraction(30), 300)
+
+
+def test_options_of_the_street() -> None:
+    source = open_source("street:seed=3, size=64x48,rate=30000/1001,length=7,live=1")
+    assert isinstance(source, StreetSource)
+    scene = source.scene
+    assert (scene.seed, scene.size, scene.rate, len(scene)) == (3, (64, 48), Fraction(30000, 1001), 7)
+    info = source.open()
+    source.close()
+    assert info.live
+
+
+def test_an_endless_street() -> None:
+    source = open_source("street:length=endless")
+    assert isinstance(source, StreetSource)
+    assert source.scene.length is None
+
+
+def test_size_and_rate_go_to_the_street_unless_it_has_its_own() -> None:
+    source = open_source("street:length=1", size=(96, 64), rate=15)
+    own = open_source("street:length=1,size=64x48,rate=20", size=(96, 64), rate=15)
+    assert isinstance(source, StreetSource)
+    assert isinstance(own, StreetSource)
+    assert (source.scene.size, source.scene.rate) == ((96, 64), Fraction(15))
+    assert (own.scene.size, own.scene.rate) == ((64, 48), Fraction(20))
+
+
+def test_films_and_pictures_are_scaled(folder: Path) -> None:
+    for name in ("clip.mp4", "pictures"):
+        source = open_source(str(folder / name), size=(32, 24))
+        assert isinstance(source, ScaledSource)
+        assert source.open().size == (32, 24)
+        source.close()
+
+
+def test_pictures_take_a_rate(folder: Path) -> None:
+    source = open_source(str(folder / "pictures"), rate=12.5)
+    assert source.open().rate == Fraction(25, 2)
+    source.close()
+
+
+ERRORS: dict[str, tuple[type[KeywarpError], str]] = {
+    "": (SourceError, "no source is given; give a video file"),
+    "{}/clip.avi": (SourceError, r"'.*clip.avi' does not exist; did you mean '.*clip.mp4'"),
+    "{}/clips.mp4": (SourceError, "did you mean '.*clip.mp4'"),
+    "{}/something.mov": (SourceError, "has no file of that name"),
+    "{}/nowhere/clip.mp4": (SourceError, "there is no folder '.*nowhere'"),
+    "{}/clip.mp4/clip.mp4": (SourceError, "does not exist"),
+    "street:sede=3": (UsageError, "unknown option of street: 'sede'; did you mean 'seed'"),
+    "street:seed": (UsageError, "'seed' is a whole number"),
+    "street:seed=-1": (UsageError, "seed"),
+    "street:size=64": (UsageError, "'size' is WIDTHxHEIGHT"),
+    "street:size=1x1": (UsageError, "too small"),
+    "street:rate=fast": (UsageError, "'rate' is a number of frames a second"),
+    "street:rate=1/0": (UsageError, "'rate' is a number"),
+    "street:rate=0": (UsageError, "above 0"),
+    "street:length=many": (UsageError, "'length' is a number of frames, or endless"),
+    "street:live=perhaps": (UsageError, "'live' is 1 or 0"),
+}
+
+
+@pytest.mark.parametrize("text", ERRORS)
+def test_errors(folder: Path, text: str) -> None:
+    kind, message = ERRORS[text]
+    with pytest.raises(kind, match=message) as caught:
+        open_source(text.format(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_film_has_its_own_rate(folder: Path) -> None:
+    with pytest.raises(UsageError, match="a video has its own times"):
+        open_source(str(folder / "clip.mp4"), rate=10)
+
+
+def test_a_password_is_not_in_the_error_of_a_rate() -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source("rtsp://anna:hunter2@host/cam?key=hunter2", rate=10)
+    assert "hunter2" not in str(caught.value)
