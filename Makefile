@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BASE := .venv
 DEV := .venv-dev
+# ruff and mypy do not follow symbolic links on their own, but do where a path goes through one.
+CODE := src/keywarp/*.py $(addprefix src/keywarp/,pipeline/ engines/ flow/ models/) tests benchmarks
 PIP := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: demo test check bench format clean
@@ -13,16 +15,15 @@ demo: $(BASE)/ready
 test: $(DEV)/ready
 	$(DEV)/bin/python -m pytest
 
-# ruff and mypy follow no symbolic links, so they are given the links' targets through them.
 check: $(DEV)/ready
-	$(DEV)/bin/ruff check src/keywarp/*.py src/keywarp/*/ tests benchmarks
-	$(DEV)/bin/ruff format --check src/keywarp/*.py src/keywarp/*/ tests benchmarks
-	$(DEV)/bin/mypy src/keywarp src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/ruff check $(CODE)
+	$(DEV)/bin/ruff format --check $(CODE)
+	$(DEV)/bin/mypy $(CODE)
 	$(DEV)/bin/python -m pytest -q tests/test_imports.py
 
 format: $(DEV)/ready
-	$(DEV)/bin/ruff check --fix src/keywarp/*.py src/keywarp/*/ tests benchmarks
-	$(DEV)/bin/ruff format src/keywarp/*.py src/keywarp/*/ tests benchmarks
+	$(DEV)/bin/ruff check --fix $(CODE)
+	$(DEV)/bin/ruff format $(CODE)
 
 bench: $(DEV)/ready
 	$(DEV)/bin/python -m benchmarks

@@ -6,11 +6,12 @@ python -m benchmarks.agreement [SOURCE] [--frames 221] [--size 640x360]
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from keywarp.engines.build import engine_names, get_engine
+from keywarp.flow.base import Size
 from keywarp.pipeline.config import parse_size
 from keywarp.pipeline.keys import SEGMENTATION
 from keywarp.pipeline.run import Run
@@ -18,7 +19,7 @@ from keywarp.pipeline.run import Run
 from .common import default_clip, heading
 
 
-def label_maps(engine: str, source: str, size: tuple[int, int], level: str, frames: int) -> Any:
+def label_maps(engine: str, source: str, size: Size, level: str, frames: int) -> Any:
     """(N, H, W) uint8: the labels of the first ``frames`` frames."""
     run = Run(source, engine=engine, level=level, interval=5, size=size, precision="f32")
     maps = []
@@ -38,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     heading(f"agreement of the engines, f32, interval 5: {options.source} at {options.size}")
     for level in ("features", "result"):
-        shared = (options.source, parse_size(options.size), level, options.frames)
+        shared = (options.source, cast("Size", parse_size(options.size)), level, options.frames)
         reference = label_maps("openvino", *shared)
         for engine in engine_names():
             if engine in ("auto", "openvino") or get_engine(engine).missing() is not None:

@@ -6,7 +6,6 @@ python -m benchmarks.long_run [--repeats 3]
 from __future__ import annotations
 
 import argparse
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,11 @@ def repeated(source: str, frames: int) -> Path:
                 copied = copied or output.add_stream_from_template(stream)
                 longest = 0
                 for packet in video.demux(stream):
-                    if packet.dts is None or written >= frames:
+                    if packet.dts is None or packet.pts is None or written >= frames:
                         continue
                     longest = max(longest, packet.pts + (packet.duration or 1))
                     packet.pts += offset
                     packet.dts += offset
-                    packet.time_base = Fraction(stream.time_base)
                     packet.stream = copied
                     output.mux(packet)
                     written += 1
@@ -79,9 +77,8 @@ def _speed(clip: str, repeats: int) -> None:
     }
     results = alternate(runs, repeats)
     for frames, each in results.items():
-        print(
-            f"{frames:>6} frames: {median(each, 'ms'):.2f} ms a frame, perceive {median(each, 'perceive_ms'):.2f} ms"
-        )
+        cost, perceive = median(each, "ms"), median(each, "perceive_ms")
+        print(f"{frames:>6} frames: {cost:.2f} ms a frame, perceive {perceive:.2f} ms")
     ratio = median(results["10000"], "ms") / median(results["200"], "ms")
     print(f"a frame of 10,000 costs {ratio:.2f} x a frame of 200")
 

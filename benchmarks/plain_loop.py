@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -93,7 +92,8 @@ def _plain(
             "libx264", rate=stream.average_rate, options={"preset": preset, "crf": str(CRF)}
         )
         encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-        encoder.codec_context.time_base = Fraction(stream.time_base)
+        assert stream.time_base is not None
+        encoder.codec_context.time_base = stream.time_base
         encoder.codec_context.thread_count = threads.encoder
     frames = 0
     cpu_s = time.process_time()
@@ -144,8 +144,9 @@ def main() -> None:
         base = median(results["plain"], "fps")
         for kind, each in results.items():
             fps = median(each, "fps")
+            cpu_s = median(each, "cpu_s")
             print(
-                f"{preset:>10} {kind:>9}: {fps:7.1f} frames/s = {fps / base:.2f} x plain, CPU {median(each, 'cpu_s'):.2f} s"
+                f"{preset:>10} {kind:>9}: {fps:7.1f} frames/s = {fps / base:.2f} x plain, CPU {cpu_s:.2f} s"
             )
 
 

@@ -52,7 +52,7 @@ class Packet:
 
     def __getitem__(self, key: Key[Value]) -> Value:
         try:
-            return self._values[key.name]  # type: ignore[no-any-return]
+            return self._values[key.name]
         except KeyError:
             raise KeyError(f"packet has no '{key.name}' (it has: {', '.join(self._values)})") from None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from keywarp.flow.base import Size
 
@@ -43,8 +43,8 @@ class Stage(ABC):
     """
 
     name: str
-    reads: ClassVar[tuple[Key[Any], ...]] | tuple[Key[Any], ...] = ()
-    writes: ClassVar[tuple[Key[Any], ...]] | tuple[Key[Any], ...] = ()
+    reads: tuple[Key[Any], ...] = ()
+    writes: tuple[Key[Any], ...] = ()
 
     def open(self, info: StreamInfo) -> None:  # noqa: B027 - nothing to open is a fine default
         """Get ready for a stream."""
@@ -68,7 +68,7 @@ class Sink(Stage):
     written: int = 0
     notes: Sequence[str] = ()
 
-    def interrupt(self) -> None:  # noqa: B027 - a sink that never waits for a person has nothing to do
+    def interrupt(self) -> None:
         """Let ``process`` return soon where it waits for a person: the run is ending.
 
         Any thread and a signal handler may call it; it takes no lock.

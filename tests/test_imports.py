@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("engines", "flow", "models", "pipeline")  # each may import itself and those before it
-OPTIONAL = ("torch", "onnx", "onnxruntime", "onnxscript", "safetensors", "ptflops", "pygame", "tensorrt", "gi")
+OPTIONAL = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "safetensors",
+    "ptflops",
+    "pygame",
+    "tensorrt",
+    "gi",
+)
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
@@ -56,6 +66,8 @@ def test_every_module_of_the_base_install_imports_without_the_optional_packages(
 
 
 def test_importing_keywarp_alone_imports_nothing_heavy() -> None:
-    code = "import keywarp, sys; print(sorted({'numpy', 'cv2', 'openvino', 'torch', 'av'} & set(sys.modules)))"
+    code = (
+        "import keywarp, sys; print(sorted({'numpy', 'cv2', 'openvino', 'torch', 'av'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

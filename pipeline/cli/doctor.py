@@ -17,7 +17,8 @@ from rich.table import Table
 from keywarp import __version__
 from keywarp.engines.build import engine_names, get_engine
 from keywarp.engines.errors import KeywarpError
-from keywarp.pipeline.sinks.video import HARDWARE_ENCODERS
+from keywarp.pipeline.sinks.encoder import HARDWARE_ENCODERS
+from keywarp.pipeline.threads import available_cores
 
 
 @dataclass(frozen=True, slots=True)

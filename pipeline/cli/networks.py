@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from keywarp.engines.errors import ModelError, UsageError, missing_package, unknown_name
+from keywarp.engines.errors import KeywarpError, ModelError, UsageError, missing_package, unknown_name
 from keywarp.models.card import read_card
 from keywarp.pipeline.config import parse_size, read_value
-from keywarp.pipeline.sinks.output import make_folder
+from keywarp.pipeline.sinks.output import make_folder, remove_empty
 
 from .files import write_json
 
@@ -72,8 +72,12 @@ def train_command(
         config = TrainConfig(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a training setting has a value of the wrong kind: {error}") from error
-    make_folder(out)
-    folder = train_enet(config, console.print)
+    made = make_folder(out)
+    try:
+        folder = train_enet(config, console.print)
+    except KeywarpError:
+        remove_empty(made)
+        raise
     console.print(
         f"wrote {folder}/weights.safetensors; next: keywarp export {network} --weights {folder}/weights.safetensors"
     )

@@ -1,1 +1,1 @@
-
+"""Stages: what is done to packets between source and sinks."""

@@ -199,7 +199,7 @@ def test_errors_that_say_it_well_are_raised_as_they_are() -> None:
 
     with pytest.raises(SinkError, match="no room"):
         list(Graph([number()], [Full("full")]).run(Counter(3)))
-    seen = []
+    seen: list[int] = []
     with pytest.raises(SourceError, match="the cable is out"):
         seen.extend(p.frame.index for p in Graph([number()], []).run(Counter(9, fail_at=5)))
     assert seen == [0, 1, 2, 3, 4]
@@ -219,7 +219,7 @@ def test_a_source_that_cannot_open_is_closed_and_starts_no_thread() -> None:
 def test_stop_finishes_what_is_under_way() -> None:
     sink = SinkRecorder("sink")
     graph = Graph([number()], [sink])
-    seen = []
+    seen: list[int] = []
     for packet in graph.run(Counter(1_000_000)):
         seen.append(packet.frame.index)
         if packet.frame.index == 50:
