@@ -9,7 +9,6 @@ Normalisation and argmax are inside. The same weights yield byte-equal files.
 
 from __future__ import annotations
 
-import copy
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,11 +26,7 @@ from keywarp.engines.errors import ModelError
 from .card import Provenance
 from .labels import CAMVID, ClassSet
 from .networks.enet import ENet
-from .networks.fast_head import FastLabels
-from .networks.fold import fold_norms
-from .networks.normalise import normalise
-from .networks.unpool import PlacePooling
-from .networks.warp import warp_features
+from .networks.parts import inference_parts
 from .training.card import enet_card
 from .training.files import load_enet
 
@@ -75,58 +70,21 @@ def export_enet(
 
 def enet_parts(network: ENet) -> dict[str, bytes]:
     """ONNX files of a network's parts, by name. The network is left as it was."""
-    network = copy.deepcopy(network).eval()
-    refuse_not_finite(network)
-    network.pooling = PlacePooling()
-    fold_norms(network)
+    parts = inference_parts(network)
     width, height = TRACED_SIZE
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     features = torch.zeros(1, network.feature_channels, height // 2, width // 2)
     flow = torch.zeros(1, height // 2, width // 2, 2)
     return {
         "key": to_onnx(
-            Key(network), {"image": image}, {"image": "1HW3", "features": "1Chw", "labels": "1HW"}
+            parts["key"], {"image": image}, {"image": "1HW3", "features": "1Chw", "labels": "1HW"}
         ),
         "warp_head": to_onnx(
-            WarpHead(network),
+            parts["warp_head"],
             {"features": features, "flow": flow},
             {"features": "1Chw", "flow": "1hw2", "labels": "1HW"},
         ),
     }
-
-
-class Key(nn.Module):
-    """Image, (1, H, W, 3) uint8 BGR -> features (1, 16, H/2, W/2) and labels (1, H, W) uint8."""
-
-    def __init__(self, network: ENet) -> None:
-        super().__init__()
-        self.network = network
-        self.labels = FastLabels(network.fullconv)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        features = self.network.features(normalise(image))
-        return features, self.labels(features)
-
-
-class WarpHead(nn.Module):
-    """Features (1, 16, h, w) and flow (1, h, w, 2) in their cells -> labels (1, 2h, 2w) uint8."""
-
-    def __init__(self, network: ENet) -> None:
-        super().__init__()
-        self.labels = FastLabels(network.fullconv)
-
-    def forward(self, features: Tensor, flow: Tensor) -> Tensor:
-        """See the class."""
-        labels: Tensor = self.labels(warp_features(features, flow))
-        return labels
-
-
-def refuse_not_finite(network: nn.Module) -> None:
-    """Raise ModelError if a weight or a statistic is NaN or infinite."""
-    for name, value in network.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ModelError(f"weight '{name}' holds values that are not finite; train the network again")
 
 
 def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, str]) -> bytes:

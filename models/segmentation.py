@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,8 +105,14 @@ class SegmentationModel(Model[SegmentationMap]):
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
         path = part_path(self.card, self._card_path, part)
-        source = NetworkSource(f"{self.card.name}.{part}", path)
+        source = NetworkSource(f"{self.card.name}.{part}", path, partial(self._torch_module, part))
         return self._setup.engine.compile(source, shapes, outputs=outputs, precision=self._setup.precision)
+
+    def _torch_module(self, part: str) -> Any:
+        """The part in torch, for the engine that runs networks themselves."""
+        from .networks.parts import part_of_weights
+
+        return part_of_weights(part_path(self.card, self._card_path, "weights"), part)
 
     def _decode(self, labels: Labels, *, own: bool = False) -> SegmentationMap:
         """Labels at the frame's size, in memory of their own."""

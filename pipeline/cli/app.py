@@ -170,12 +170,12 @@ def train(
 def main() -> None:
     """The entry point. Exit codes: 0 done, 2 wrong usage or input, 130 and 143 ended by SIGINT and SIGTERM."""
     # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         app()
     except KeywarpError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a library says
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

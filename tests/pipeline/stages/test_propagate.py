@@ -13,7 +13,7 @@ import pytest
 from keywarp.engines.fake import FakeEngine
 from keywarp.flow.fake import FakeFlow
 from keywarp.flow.keyframes import FixedInterval
-from keywarp.models.base import Setup
+from keywarp.models.base import KeyOutput, Setup
 from keywarp.models.fake import FakeModel
 from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.frame import Frame
@@ -21,7 +21,7 @@ from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.stage import StreamInfo
-from keywarp.pipeline.stages.keyslot import KeySlot
+from keywarp.pipeline.stages.keyslot import KeySlot, SlotState
 from keywarp.pipeline.stages.propagate import Propagate
 
 WIDTH, HEIGHT = 40, 20
@@ -146,22 +146,27 @@ def test_while_a_key_frame_is_computed_the_old_one_serves_and_the_flow_goes_on()
         np.testing.assert_array_equal(each[SEGMENTATION].labels, truth, err_msg=f"frame {index}")
 
 
+class LaterRunner:
+    """Leaves it to the test when the work is done."""
+
+    def __init__(self) -> None:
+        self.future: Future[Any] = Future()
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        return self.future
+
+
 def test_a_slot_goes_from_requested_to_running_to_finished() -> None:
     slot: KeySlot[Any] = KeySlot(packet(0).frame)
-    state = lambda: slot.state.value  # noqa: E731
-    assert state() == "requested"
     with pytest.raises(RuntimeError, match="has not been started"):
         _ = slot.output
     with pytest.raises(RuntimeError, match="no flow leads to it"):
         _ = slot.flow
-    future: Future[Any] = Future()
-
-    class Runner:
-        def submit(self, work: Callable[[], Any]) -> Future[Any]:
-            return future
-
-    slot.run(Runner(), lambda: None)  # type: ignore[arg-type,return-value]
-    assert state() == "running"
-    future.set_result("output")
-    assert state() == "finished"
-    assert slot.output == "output"
+    runner = LaterRunner()
+    seen = [slot.state]
+    slot.run(runner, lambda: KeyOutput(None, {}))
+    seen.append(slot.state)
+    runner.future.set_result(KeyOutput(None, {"features": np.zeros(1)}))
+    seen.append(slot.state)
+    assert seen == [SlotState.REQUESTED, SlotState.RUNNING, SlotState.FINISHED]
+    assert "features" in slot.output.carried
