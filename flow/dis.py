@@ -21,14 +21,15 @@ PRESETS = {
     "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 4),
     "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 2),
 }
-# At equal time, a simple search on a larger picture beats a refined one on a smaller (docs/flow.md).
-_DEFAULT_PIXELS = 400 * 225
+# Half of a 640 x 360 frame each way. A larger picture is more accurate at the same cost for each of its pixels,
+# and at equal time a simple search on a larger picture beats a refined one on a smaller (docs/flow.md).
+_DEFAULT_PIXELS = 320 * 180
 # DIS fails below this: its patches of 8 x 8 must fit into the coarsest level of its pyramid.
 _SMALLEST_SIDE_PX = 16
 
 
 class DisFlow(StepEstimator):
-    """DIS on the brightness of both frames, scaled to ``size`` (width, height; None: about 400 x 225 pixels in
+    """DIS on the brightness of both frames, scaled to ``size`` (width, height; None: about 320 x 180 pixels in
     the frame's shape).
 
     The flow's grid is that of DIS's finest level, a quarter of ``size`` (``medium``: half). Cells that point
@@ -73,7 +74,7 @@ class KnownFlow(StepEstimator):
 
 
 def picture_size(frame_size: Size) -> Size:
-    """The size of about 400 x 225 pixels that has the frame's shape; the frame's own where it is smaller."""
+    """The size of about 320 x 180 pixels that has the frame's shape; the frame's own where it is smaller."""
     width, height = frame_size
     shrink = min(1.0, math.sqrt(_DEFAULT_PIXELS / (width * height)))
     return max(1, round(width * shrink)), max(1, round(height * shrink))

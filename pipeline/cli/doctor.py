@@ -12,6 +12,7 @@ from pathlib import Path
 
 from av.codec import codecs_available
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keywarp import __version__
@@ -48,7 +49,8 @@ def print_doctor() -> None:
         table.add_column(heading, overflow="fold")
     for finding in findings():
         mark = "[green]yes[/]" if finding.found else "[yellow]no[/]"
-        table.add_row(finding.topic, mark, finding.detail, "" if finding.found else finding.cure)
+        cure = "" if finding.found else finding.cure
+        table.add_row(finding.topic, mark, escape(finding.detail), escape(cure))
     Console().print(table)
 
 

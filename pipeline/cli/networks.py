@@ -26,7 +26,7 @@ def complexity_command(network: str, classes: int, size: str, file: Path | None)
     from keywarp.models.networks.enet import ENet
 
     found = complexity(ENet(classes=classes), _size(size))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(f"{network}, {classes} classes, {size}")
     console.print(f"  parameters {found.parameters / 1e6:.3f} M, {found.fp16_bytes / 1e6:.2f} MB in fp16")
     console.print(
@@ -48,7 +48,9 @@ def export_command(network: str, weights: Path, out: Path, name: str | None) -> 
     card = read_card(_card_beside(weights))
     make_folder(out)
     path = export_enet(weights, out, name=name or weights.stem, provenance=card.provenance)
-    Console(highlight=False).print(f"wrote {path}; run it with: keywarp run SOURCE --model {path}")
+    Console(highlight=False, markup=False).print(
+        f"wrote {path}; run it with: keywarp run SOURCE --model {path}"
+    )
 
 
 def train_command(
@@ -67,7 +69,7 @@ def train_command(
         "seed": seed,
         **_assigned(assignments, {field.name: field.type for field in dataclasses.fields(TrainConfig)}),
     }
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     try:
         config = TrainConfig(**settings)
     except (TypeError, ValueError) as error:

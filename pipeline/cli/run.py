@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from keywarp.engines.errors import SinkError
 from keywarp.pipeline.config import assign, assign_one, make_config, read_config
@@ -62,7 +63,7 @@ def default_sink(source: str) -> str:
 def _finish(run: Run, report: Claim | None, console: Console) -> None:
     """Say what was done; also after an error, as far as it came."""
     for note in run.source.notes:
-        console.print(f"[yellow]note:[/] {note}", highlight=False)
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if run.timing.frames_out == 0:
         if report is not None:
             report.give_up()
@@ -74,7 +75,7 @@ def _finish(run: Run, report: Claim | None, console: Console) -> None:
     outputs = [text for text in run.config.sinks if text not in ("null", "window")]
     written = ", ".join([*outputs, *([str(report.path)] if report else [])])
     if written:
-        console.print(f"wrote {written}", highlight=False)
+        console.print(f"wrote {written}", highlight=False, markup=False)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keywarp.engines.errors import UsageError
+from keywarp.pipeline.keys import OVERLAY
 from keywarp.pipeline.stage import Sink
 
 from .jsonl import JsonLinesSink
@@ -37,7 +38,7 @@ def make_sink(
     kind, colon, place = text.partition(":")
     suffix = Path(text).suffix.lower()
     if text == "null":
-        return NullSink()
+        return NullSink(OVERLAY)
     if text == "window":
         return WindowSink(on_quit=on_quit)
     if colon and place and kind == "jsonl":

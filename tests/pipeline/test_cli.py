@@ -165,6 +165,17 @@ def test_without_a_sink_the_film_goes_to_out(call: Call) -> None:
     assert len(times_s(Path("out/street.mp4"))) == 3
 
 
+def test_names_with_brackets_are_printed_as_they_are(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for index, size in enumerate([(64, 48), (32, 24)]):
+        cv2.imwrite(str(folder / f"[bold]{index}.png"), np.zeros((size[1], size[0], 3), np.uint8))
+    ended = call("run", folder, "--sink", "[red]out.mp4")
+    assert (ended.code, ended.err) == (0, "")
+    assert "wrote [red]out.mp4" in ended.out
+    assert "[bold]1.png 32x24" in ended.out
+
+
 def test_quiet_prints_nothing(call: Call) -> None:
     assert call("run", TINY, "--sink", "null", "--quiet") == Ended(0, "", "")
 
@@ -184,7 +195,8 @@ def test_flags_of_every_kind_arrive(call: Call) -> None:
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
     info, frames = read_all(VideoSource("out.mkv"))
-    assert (info.size, len(frames), frames[1].time_s) == ((96, 64), 6, pytest.approx(0.1))
+    assert (info.size, len(frames)) == ((96, 64), 6)
+    assert frames[1].time_s == pytest.approx(0.1)
     report = json.loads(Path("r.json").read_text())
     assert report["frames"]["key"] == 2
     assert "perceive.warp" in report["stages"]
@@ -496,8 +508,8 @@ def _spoil(path: Path, choose: Callable[[list[Any]], list[Any]]) -> int:
 @pytest.mark.parametrize("level", ["features", "result"])
 @pytest.mark.parametrize(
     "choose",
-    [lambda w: w[:1], lambda w: w[len(w) // 2 : len(w) // 2 + 1], lambda w: w[-1:], lambda w: w],
-    ids=["first", "middle", "last", "all"],
+    [lambda w: w[:1], lambda w: w[-1:]],
+    ids=["first", "last"],
 )
 def test_weights_that_are_not_numbers_are_refused(
     choose: Callable[[list[Any]], list[Any]], level: str, card: Path, call: Call
@@ -521,7 +533,7 @@ main()
 
 @pytest.mark.parametrize("sink", ["out.mp4", "out.mkv"])
 def test_a_full_disk_ends_the_run_and_keeps_the_film_so_far(sink: str, tmp_path: Path) -> None:
-    limit_bytes = 150_000
+    limit_bytes = 110_000
     ended = spawn(
         limit_bytes, "run", "street:length=240,size=320x192", "--level", "result", "--sink", sink,
         "--report", "r.json", code=_LIMITED, cwd=tmp_path,
