@@ -33,7 +33,7 @@ $(BASE)/ready: pyproject.toml constraints.txt
 	$(BASE)/bin/python $(PIP) --editable .
 	touch $@
 
-# torch is asked for by its exact version and first: the CPU build, where there is one for this Python.
+# torch first, and by its exact version, so that a CPU build that pip is given (--find-links, an index) is taken.
 $(DEV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) torch==2.13.0

@@ -9,15 +9,17 @@ slowest stage, nor than all CPU work over all cores: the larger of the two is th
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from typing import Any
+
+import cv2
 
 from keywarp.pipeline.clock import MonotonicClock
 from keywarp.pipeline.config import parse_size
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.run import Run
+from keywarp.pipeline.threads import available_cores
 
 from .common import OUT, alternate, default_clip, heading, median
 
@@ -41,7 +43,7 @@ def _pipeline(run: Run) -> dict[str, Any]:
 
 
 def _alone(run: Run) -> dict[str, Any]:
-    run.threads.apply_to_opencv()
+    cv2.setNumThreads(run.threads.opencv)
     info = run.source.open()
     packets: list[Packet] = []
 
@@ -82,7 +84,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--level", default="features,result")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     for level in options.level.split(","):
         heading(f"pipeline against its bound, level {level}: {options.source} at {options.size}")
         shared = {"source": options.source, "size": parse_size(options.size), "level": level}

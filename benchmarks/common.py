@@ -11,15 +11,42 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keywarp.pipeline.graph import Graph
+from keywarp.pipeline.keys import OVERLAY
+from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.sinks.video import VideoSink
+from keywarp.pipeline.sources.street import StreetSource
+from keywarp.pipeline.stage import Stage
+
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT.parent / "shared" / "data" / "video"
 OUT = ROOT / "out" / "bench"
 
 
 def default_clip() -> str:
-    """A real road clip where there is one, else a street of the same length."""
+    """A real road clip where there is one, else a film of the street of the same length and size."""
     clip = CLIPS / "solidWhiteRight.mp4"
-    return str(clip) if clip.exists() else "street:length=221,rate=25,size=960x540"
+    return str(clip if clip.exists() else _street_film())
+
+
+def _street_film() -> Path:
+    path = OUT / "street.mp4"
+    if not path.exists():
+        sink = VideoSink(str(path))
+        for _ in Graph([_Original()], [sink]).run(StreetSource(size=(960, 540), rate=25, length=221)):
+            pass
+    return path
+
+
+class _Original(Stage):
+    """Shows the frames as they are."""
+
+    name = "original"
+    writes = (OVERLAY,)
+
+    def process(self, packet: Packet) -> None:
+        """Take the frame's own picture."""
+        packet[OVERLAY] = packet.frame.picture
 
 
 def in_process(module: str, **arguments: Any) -> dict[str, Any]:

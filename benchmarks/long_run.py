@@ -67,10 +67,7 @@ def main() -> None:
 
 
 def _speed(clip: str, repeats: int) -> None:
-    if clip.startswith("street:"):
-        sources = {200: "street:length=200", 10_000: "street:length=10000"}
-    else:
-        sources = {frames: str(repeated(clip, frames)) for frames in (200, 10_000)}
+    sources = {frames: str(repeated(clip, frames)) for frames in (200, 10_000)}
     runs = {
         str(frames): ("benchmarks.long_run", {"source": source, "sink": "null"})
         for frames, source in sources.items()
@@ -86,8 +83,7 @@ def _speed(clip: str, repeats: int) -> None:
 def _memory(clip: str) -> None:
     peaks = {}
     for frames in (180, 1800):
-        source = f"street:length={frames}" if clip.startswith("street:") else str(repeated(clip, frames))
-        figures = in_process("benchmarks.long_run", source=source, sink=str(OUT / "long.mp4"))
+        figures = in_process("benchmarks.long_run", source=str(repeated(clip, frames)), sink=str(OUT / "long.mp4"))
         peaks[frames] = figures["rss_mb"]
         print(f"{frames:>6} frames into mp4: peak {figures['rss_mb']:.0f} MB")
     print(f"1,800 frames peak {peaks[1800] - peaks[180]:+.0f} MB over 180")

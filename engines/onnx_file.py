@@ -1,7 +1,7 @@
 """What an ONNX file says of its inputs and outputs, read without the package ``onnx``.
 
 Every engine checks names and shapes against this one reading, so a wrong request gets the same message
-whatever engine it meets. Only the few protobuf fields needed are walked; weights are skipped over.
+whatever engine it meets. Only the few protobuf fields needed are walked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .base import TensorSpec
+from .base import Array, TensorSpec
 from .errors import EngineError, unknown_name
 
 # Field numbers of onnx.proto3, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
@@ -21,7 +21,7 @@ _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
 _ATTRIBUTE_GRAPHS = (6, 11)
-_INITIALIZER_NAME = 8
+_INITIALIZER_TYPE, _INITIALIZER_FLOATS, _INITIALIZER_NAME, _INITIALIZER_RAW = 2, 4, 8, 9
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
 _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2
@@ -125,6 +125,16 @@ class OnnxFile:
                 )
         return sizes
 
+    def check_finite(self) -> None:
+        """Raise :class:`EngineError` that names the first weight with a NaN or an infinity in it.
+
+        An engine may hide such weights: a fused activation turns NaN into 0.
+        """
+        graph = _graph(self.path, memoryview(_read_bytes(self.path)))
+        for tensor in _children(graph, _GRAPH_INITIALIZER):
+            if not np.isfinite(_floats(tensor)).all():
+                raise EngineError(f"weight '{_text(tensor, _INITIALIZER_NAME)}' of '{self.path}' is not finite")
+
     def pruned(self, outputs: tuple[str, ...]) -> bytes:
         """The file's bytes with only ``outputs``, the nodes that they need, and all inputs."""
         data = memoryview(_read_bytes(self.path))
@@ -197,6 +207,18 @@ def _reads(node: memoryview) -> Iterator[str]:
                     yield from _reads(inner)
                 for output in _children(body, _GRAPH_OUTPUT):
                     yield _text(output, _VALUE_NAME)
+
+
+def _floats(tensor: memoryview) -> Array:
+    """The values of a tensor of floats; none for other tensors."""
+    code = next((f.integer for f in _fields(tensor) if f.number == _INITIALIZER_TYPE), 0)
+    dtype = np.dtype(_DTYPES.get(code, np.uint8))
+    if dtype.kind != "f":
+        return np.empty(0, np.float32)
+    raw = _child(tensor, _INITIALIZER_RAW)
+    if len(raw):
+        return np.frombuffer(raw, dtype.newbyteorder("<"))
+    return np.frombuffer(_child(tensor, _INITIALIZER_FLOATS), "<f4")
 
 
 def _input(path: Path, value: memoryview) -> OnnxInput:

@@ -18,6 +18,10 @@ from .onnx_file import OnnxFile
 if TYPE_CHECKING:
     import openvino as ov
 
+# OpenVINO's bindings make tables on first use, some under a lock of C++ and some under the interpreter's: two
+# threads that each hold one wait for ever. What comes before the first inference is done by one at a time.
+_PREPARING = Lock()
+
 _CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 
@@ -54,8 +58,9 @@ class OpenVinoEngine(Engine):
         file = OnnxFile.read(source.onnx_path)
         inputs = file.input_specs(shapes)
         chosen = file.choose_outputs(outputs)
-        self._check_device(precision)
-        return OpenVinoPlan(_pruned(file, inputs, chosen), inputs, chosen, self.device, precision)
+        with _PREPARING:
+            self._check_device(precision)
+            return OpenVinoPlan(_pruned(file, inputs, chosen), inputs, chosen, self.device, precision)
 
     def _check_device(self, precision: str) -> None:
         devices: list[str] = _core().available_devices
@@ -98,11 +103,10 @@ class OpenVinoPlan(Plan):
         )
         self._model = model
         self._device = device
-        self._lock = Lock()
         self._spare: dict[int | None, list[ov.CompiledModel]] = {}
 
     def _session(self, threads: int | None, buffers: int) -> Session:
-        with self._lock:
+        with _PREPARING:
             spare = self._spare.setdefault(threads, [])
             compiled = spare.pop() if spare else self._compiled(threads)
         ring = OutputRing(self.outputs, buffers)

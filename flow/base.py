@@ -119,11 +119,13 @@ class Image(Protocol):
 class StepEstimator(ABC):
     """Estimates step flow between consecutive delivered frames.
 
-    ``name`` is what `--flow` accepts. Any thread may call :meth:`step`, one at a time: the graph keeps
-    calls apart. Estimators keep no memory of frames.
+    ``name`` is what ``--flow`` accepts. One thread at a time may call :meth:`step`: models that run side by
+    side have an estimator each. Estimators keep no memory of frames. ``needs_known_step`` says that the flow
+    is the source's own, so that it works only where :attr:`Image.known_step` is not None.
     """
 
     name: str
+    needs_known_step: bool = False
 
     @abstractmethod
     def step(self, previous: Image, current: Image) -> StepFlow:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keywarp.engines.errors import unknown_name
+from keywarp.engines.errors import UsageError, unknown_name
 
 from .base import Image, Mask, Size, StepEstimator, StepFlow, resize_field
 from .compose import cell_grid
@@ -53,7 +53,8 @@ class DisFlow(StepEstimator):
             return StepFlow.still(grid)
         if self._dis is None:
             self._dis = cv2.DISOpticalFlow.create(self._preset)
-        field = resize_field(self._dis.calc(current.gray(size), previous.gray(size), None), grid)
+        now, before = (np.ascontiguousarray(frame.gray(size)) for frame in (current, previous))
+        field = resize_field(self._dis.calc(now, before, None), grid)
         return StepFlow(field, inside(field))
 
 
@@ -61,6 +62,7 @@ class KnownFlow(StepEstimator):
     """The step flow that the source itself knows: exact for a scene, an error for other sources."""
 
     name = "source"
+    needs_known_step = True
 
     def __init__(self, size: Size | None = None) -> None:
         self._size = size
@@ -69,7 +71,7 @@ class KnownFlow(StepEstimator):
         """The source's step flow on this estimator's grid."""
         step = current.known_step
         if step is None:
-            raise unknown_name("flow of this source:", "source", ["dis"])
+            raise UsageError("this source knows no flow of its own; use --flow dis")
         return step.resized(self._size or picture_size(current.size))
 
 

@@ -111,7 +111,7 @@ def find_card(name_or_path: str) -> Path:
 def read_card(path: Path) -> Card:
     """The card in a file. Raises :class:`ModelError` that names the first field that is wrong."""
     try:
-        return Card.model_validate_json(path.read_text())
+        return Card.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ModelError(f"model card '{path}' cannot be read: {error.strerror}") from error
     except ValidationError as error:

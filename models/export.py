@@ -26,9 +26,9 @@ from keywarp.engines.errors import ModelError
 from .card import Provenance
 from .labels import CAMVID, ClassSet
 from .networks.enet import ENet
+from .networks.files import load_enet
 from .networks.parts import inference_parts
 from .training.card import enet_card
-from .training.files import load_enet
 
 OPSET = 17
 TRACED_SIZE = (96, 64)

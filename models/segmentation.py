@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.engines.base import NetworkSource, Plan, Session
-from keywarp.engines.errors import ModelError, UsageError, unknown_name
+from keywarp.engines.errors import EngineError, ModelError, UsageError, unknown_name
+from keywarp.engines.onnx_file import OnnxFile
 from keywarp.flow.base import KeyFlow, Size, resize_field
 from keywarp.flow.warp import warp_labels
 
@@ -105,8 +106,18 @@ class SegmentationModel(Model[SegmentationMap]):
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
         path = part_path(self.card, self._card_path, part)
+        self._check_weights(path)
         source = NetworkSource(f"{self.card.name}.{part}", path, partial(self._torch_module, part))
         return self._setup.engine.compile(source, shapes, outputs=outputs, precision=self._setup.precision)
+
+    def _check_weights(self, path: Path) -> None:
+        try:
+            OnnxFile.read(path).check_finite()
+        except EngineError as error:
+            raise ModelError(
+                f"model '{self.card.name}' cannot run: {error}; "
+                "reinstall keywarp or export it again from good weights"
+            ) from error
 
     def _torch_module(self, part: str) -> Any:
         """The part in torch, for the engine that runs networks themselves."""
@@ -127,11 +138,6 @@ class SegmentationModel(Model[SegmentationMap]):
         assert self._key is not None
         outputs = self._key.infer({"image": np.zeros(self._image_shape(), np.uint8)})
         features = outputs["features"]
-        if not np.isfinite(features).all():
-            raise ModelError(
-                f"model '{self.card.name}' yields features that are not finite numbers: its weights are damaged; "
-                f"reinstall keywarp or export it again from good weights"
-            )
         if self._warp_head is not None:
             flow = np.zeros(self._flow_shape(), np.float32)
             self._warp_head.infer({"features": features, "flow": flow})

@@ -94,6 +94,10 @@ class Frame:
         """(H, W, 3) uint8 BGR, read-only."""
         return self.picture.bgr
 
+    def scaled(self, size: Size) -> Picture:
+        """The picture at ``size`` (width, height), made at most once."""
+        return self.picture.scaled(size)
+
     def gray(self, size: Size | None = None) -> NDArray[np.uint8]:
         """Brightness, (H, W) uint8, read-only, at ``size`` (None: as it is)."""
         return self.picture.gray(size)

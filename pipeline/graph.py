@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from keywarp.engines.errors import GraphError, KeywarpError, StageError
+from keywarp.engines.errors import GraphError, KeywarpError, SourceError, StageError
 
 from .clock import Clock, MonotonicClock
 from .frame import JoinedStep
@@ -17,6 +18,8 @@ from .link import Link
 from .packet import Packet, Span
 from .sources.base import Source
 from .stage import Sink, Stage, StreamInfo
+
+_log = logging.getLogger(__name__)
 
 READ = "read"
 """The name under which the source's own work is timed."""
@@ -49,6 +52,7 @@ class Graph:
         self.dropped: Counter[str] = Counter()
         self.frames_in = 0
         self.info: StreamInfo | None = None
+        self._source: Source | None = None
 
     def stop(self) -> None:
         """End the stream after the current frame. Frames under way are finished, and so are all outputs.
@@ -56,6 +60,8 @@ class Graph:
         Takes no lock: it may be called from a signal handler, from any thread, any number of times.
         """
         self._stopping = True
+        if self._source is not None:
+            self._source.interrupt()
         for sink in self.sinks:
             sink.interrupt()
 
@@ -69,6 +75,7 @@ class Graph:
         if self.info is not None:
             raise GraphError("a graph runs once; build another one for another stream")
         source.clock = self._clock
+        self._source = source
         try:
             self.info = source.open()
             with _quick_thread_switching():
@@ -79,19 +86,25 @@ class Graph:
     def _run_open(self, source: Source, info: StreamInfo) -> Iterator[Packet]:
         done = _Completed(max(1, len(self.sinks)))
         gate = _Gate(len(self.stages) + len(self.sinks))
-        threads = self._start(source, info, done, gate)
+        threads = self._threads(source, info, done, gate)
+        finished = False
         try:
+            for thread in threads:
+                thread.start()
             yield from done.link
+            finished = True
         finally:
             self.stop()
             for _ in done.link:  # let what is under way come out at the end
                 pass
             for thread in threads:
                 thread.join()
+            if self._error is not None and not finished:  # the caller left: there is nobody to raise it to
+                _log.error("%s", self._error)
         if self._error is not None:
             raise self._error
 
-    def _start(
+    def _threads(
         self, source: Source, info: StreamInfo, done: _Completed, gate: _Gate
     ) -> list[threading.Thread]:
         capacity = _LIVE_LINK_FRAMES if info.live else _FILE_LINK_FRAMES
@@ -109,10 +122,7 @@ class Graph:
                 for sink, link in zip(self.sinks, outlets, strict=False):
                     threads.append(_Work(self, sink, link, [], done, gate).thread(info))
         pump = _Pump(self, source, info.live, entrance, gate)
-        threads.append(threading.Thread(target=pump.run, name=f"keywarp-{READ}"))
-        for thread in threads:
-            thread.start()
-        return threads
+        return [*threads, _thread(pump.run, READ)]
 
     def _fail(self, error: BaseException) -> None:
         with self._error_lock:
@@ -185,7 +195,7 @@ class _Work:
         self._frame_index: int | None = None
 
     def thread(self, info: StreamInfo) -> threading.Thread:
-        return threading.Thread(target=self._run, args=(info,), name=f"keywarp-{self._stage.name}")
+        return _thread(lambda: self._run(info), self._stage.name)
 
     def _run(self, info: StreamInfo) -> None:
         try:
@@ -246,6 +256,9 @@ class _Pump:
             self._gate.wait()
             if not self._graph._stopping:
                 self._read_all()
+        except SourceError as error:
+            if not self._graph._stopping:  # a source may break off when it is told to stop
+                self._graph._fail(error)
         except BaseException as error:  # noqa: BLE001 - it is handed to the caller of run
             self._graph._fail(_with_place(error, READ, self._graph.frames_in))
         finally:
@@ -271,6 +284,11 @@ class _Pump:
         if dropped is not None:
             self._graph.dropped["late"] += 1
         return not self._entrance.is_closed
+
+
+def _thread(work: Callable[[], None], name: str) -> threading.Thread:
+    # A daemon, so that a program whose caller forgot a half-read run can still end.
+    return threading.Thread(target=work, name=f"keywarp-{name}", daemon=True)
 
 
 def _succeed(dropped: Packet, following: Packet) -> Packet:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from keywarp.engines.build import get_engine
-from keywarp.flow.base import StepEstimator
 from keywarp.flow.build import make_step_estimator
 from keywarp.flow.keyframes import FixedInterval
 from keywarp.models.base import Model, Setup
@@ -20,6 +19,7 @@ from .graph import Graph
 from .keys import OVERLAY, PROPAGATION, SEGMENTATION
 from .packet import Packet
 from .sinks.parse import make_sink
+from .sinks.places import check_places
 from .sources.base import Source
 from .sources.parse import open_source
 from .sources.scaled import ScaledSource
@@ -48,8 +48,9 @@ class Run:
         **settings: Any,
     ) -> None:
         self.config = make_config({**(config.model_dump() if config else {}), **settings})
+        check_places(self.config.sinks, source if isinstance(source, str) else None)
         self._clock = clock or MonotonicClock()
-        self.threads = ThreadBudget.divide(self.config.threads)
+        self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
         self.models = [load_model(entry.name) for entry in self.config.models]
         self.sinks = self._make_sinks()
@@ -59,20 +60,25 @@ class Run:
 
     def __iter__(self) -> Iterator[Packet]:
         """Run; see :meth:`Graph.run`."""
-        self.threads.apply_to_opencv()
-        for packet in self.graph.run(self.source):
-            self.timing.add(packet)
-            yield packet
+        with self.threads.applied_to_opencv():
+            for packet in self.graph.run(self.source):
+                self.timing.add(packet)
+                yield packet
 
     def stop(self) -> None:
         """End the stream after the current frame; all outputs are finished. Safe in a signal handler."""
         self.graph.stop()
 
+    @property
+    def dropped(self) -> int:
+        """Frames dropped at the entrance, and frames that the source could not deliver."""
+        return self.graph.dropped.total() + self.source.losses.total
+
     def report(self) -> dict[str, Any]:
         """The timing so far, as docs/report.md describes it."""
         return self.timing.report(
             frames_in=self.graph.frames_in,
-            dropped=self.graph.dropped.total() + self.source.losses.total,
+            dropped=self.dropped,
         )
 
     def _make_source(self, source: Source | str) -> Source:
@@ -86,9 +92,8 @@ class Run:
         return [None, *(f"{i}-{model.card.name}" for i, model in enumerate(self.models[1:], 2))]
 
     def _stages(self) -> list[Stage]:
-        steps = make_step_estimator(self.config.flow.method, self.config.flow.size)
         stages: list[Stage] = [
-            self._propagate(model, entry, name, steps)
+            self._propagate(model, entry, name)
             for model, entry, name in zip(self.models, self.config.models, self._names(), strict=True)
         ]
         if any(OVERLAY in sink.reads for sink in self.sinks):
@@ -104,9 +109,7 @@ class Run:
             )
         return stages
 
-    def _propagate(
-        self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None, steps: StepEstimator
-    ) -> Stage:
+    def _propagate(self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None) -> Stage:
         config = self.config
         setup = Setup(
             engine=get_engine(config.engine),
@@ -119,7 +122,8 @@ class Run:
             model,
             setup,
             policy=FixedInterval(entry.interval or config.interval),
-            steps=steps,
+            # One for each model: they run side by side, and an estimator takes one call at a time.
+            steps=make_step_estimator(config.flow.method, config.flow.size),
             result=SEGMENTATION.of(name) if name else SEGMENTATION,
             propagation=PROPAGATION.of(name) if name else PROPAGATION,
             name=f"perceive-{name}" if name else "perceive",

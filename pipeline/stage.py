@@ -21,6 +21,8 @@ class StreamInfo:
     ``size`` is the width and height of every frame. ``rate`` is the mean frame rate in 1/s, None where
     unknown. ``frame_count`` is the expected number of frames, None for live or unknown. ``audio`` is a file
     whose audio belongs to this stream. ``live`` streams do not wait: what is not taken is lost.
+    ``paths`` are the local files or folders that the frames come from.
+    ``knows_step``: every frame but the first carries its exact step flow.
     """
 
     name: str
@@ -30,6 +32,8 @@ class StreamInfo:
     frame_count: int | None = None
     live: bool = False
     audio: Path | None = None
+    paths: tuple[Path, ...] = ()
+    knows_step: bool = False
 
 
 class Stage(ABC):

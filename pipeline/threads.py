@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -27,20 +29,25 @@ class ThreadBudget:
     opencv: int
 
     @staticmethod
-    def divide(total: int | None) -> ThreadBudget:
-        """The shares of ``total`` threads (None: all cores of this process).
+    def divide(total: int | None, models: int = 1) -> ThreadBudget:
+        """The shares of ``total`` threads (None: all cores of this process), for each of ``models`` an engine.
 
-        The engine may use all of them, since nothing else on a frame can run beside a key frame's full run.
-        Decoder and encoder take half each: they run beside each other. OpenCV's work is too small to share.
+        No part gets more than ``total``; at times the parts together want more, and share the cores. The engine
+        may use all, since a key frame's full run holds up every frame behind it; several models divide them.
+        Decoder and encoder take half each, as they run beside each other. OpenCV's work is too small to share.
         """
         if total is not None and total < 1:
             raise UsageError(f"{total} threads are not possible; give 1 or more, or leave it to the machine")
-        cores = (
-            total or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-        half = max(1, cores // 2)
-        return ThreadBudget(engine=cores, decoder=half, encoder=half, opencv=1)
+        threads = total or available_cores()
+        half = max(1, threads // 2)
+        return ThreadBudget(engine=max(1, threads // models), decoder=half, encoder=half, opencv=1)
 
-    def apply_to_opencv(self) -> None:
-        """Set OpenCV's own number of threads, which is one for the whole process."""
+    @contextmanager
+    def applied_to_opencv(self) -> Iterator[None]:
+        """Within the block OpenCV, whose number of threads is the whole process's, keeps to its share."""
+        before = cv2.getNumThreads()
         cv2.setNumThreads(self.opencv)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from keywarp.engines.errors import ModelError
-from keywarp.models.training.files import load_enet
 
 from .enet import ENet
 from .fast_head import FastLabels
+from .files import load_enet
 from .fold import fold_norms
 from .normalise import normalise
 from .unpool import PlacePooling

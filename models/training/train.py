@@ -9,11 +9,12 @@ import torch
 
 from keywarp.models.labels import CLASS_SETS
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.files import read_weights, write_weights
 
 from .card import enet_card, provenance_of
 from .config import TrainConfig
 from .dataset import Sample, load_data
-from .files import read_weights, write_log, write_weights
+from .log import write_log
 from .trainer import Trainer
 
 Log = Callable[[str], None]

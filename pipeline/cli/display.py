@@ -71,7 +71,7 @@ class Display:
         return (
             f"{timing.frames_out}{total} frames, {timing.fps:.1f} frames/s, "
             f"latency p50 {timing.latency.all.work.percentile_ms(50):.1f} ms, "
-            f"dropped {self._run.graph.dropped.total()}"
+            f"dropped {self._run.dropped}"
         )
 
 
@@ -118,4 +118,6 @@ def _figures(kinds: dict[str, Any]) -> list[str]:
 
 
 def _ms(value: float, count: int) -> str:
-    return f"{value:.2f}" if count else "-"
+    if not count:
+        return "-"
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"

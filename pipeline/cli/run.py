@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from keywarp.engines.errors import SinkError
 from keywarp.pipeline.config import assign, assign_one, make_config, read_config
 from keywarp.pipeline.run import Run
 from keywarp.pipeline.sinks.output import Claim
+from keywarp.pipeline.sinks.places import check_places, place_of
+from keywarp.pipeline.sources.location import is_url, without_secrets
 
 from .display import Display, stage_table
 from .files import write_json
@@ -35,7 +38,9 @@ def run_command(source: str, settings: dict[str, Any], report: Path | None, quie
     """Run to the end of the stream or to a signal; the exit code."""
     if not settings.get("sinks"):
         settings["sinks"] = [default_sink(source)]
-    run = Run(source, make_config(settings))
+    config = make_config(settings)
+    check_places([*config.sinks, *([str(report)] if report is not None else [])], source)
+    run = Run(source, config)
     claim = None if report is None else Claim(report)
     console = Console(quiet=quiet, stderr=any(text.endswith(":-") for text in run.config.sinks))
     display = Display(run, console)
@@ -56,13 +61,16 @@ def default_sink(source: str) -> str:
     """Where the result goes when no sink is given: a window for cameras, ``out/NAME.mp4`` for the rest."""
     if source.isdecimal() or source.startswith("/dev/"):
         return "window"
-    name = source.partition(":")[0] if source.startswith("street:") else Path(source.rstrip("/")).stem
-    return f"out/{name or 'keywarp'}.mp4"
+    if is_url(source):
+        source = without_secrets(source)
+    name = "street" if source.startswith("street:") else Path(source).stem
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return f"out/{plain or 'keywarp'}.mp4"
 
 
 def _finish(run: Run, report: Claim | None, console: Console) -> None:
     """Say what was done; also after an error, as far as it came."""
-    for note in run.source.notes:
+    for note in (*run.source.notes, *(note for sink in run.sinks for note in sink.notes)):
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if run.timing.frames_out == 0:
         if report is not None:
@@ -72,7 +80,11 @@ def _finish(run: Run, report: Claim | None, console: Console) -> None:
     console.print(stage_table(figures))
     if report is not None:
         write_json(report.path, figures)
-    outputs = [text for text in run.config.sinks if text not in ("null", "window")]
+    outputs = [
+        text
+        for text, sink in zip(run.config.sinks, run.sinks, strict=True)
+        if sink.written and place_of(text) is not None
+    ]
     written = ", ".join([*outputs, *([str(report.path)] if report else [])])
     if written:
         console.print(f"wrote {written}", highlight=False, markup=False)

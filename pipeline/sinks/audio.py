@@ -12,19 +12,25 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+from keywarp.pipeline.sources.container import in_words, open_file
+
 _log = logging.getLogger("keywarp")
 
 
 class AudioCopy:
-    """The first audio stream of ``path``, on its way into ``target``, on the same time line as the video."""
+    """The first audio stream of ``source``, on its way into ``target``, on the same time line as the video.
+
+    ``note`` says so where the audio could not be read to its end.
+    """
 
     def __init__(self, source: InputContainer, stream: AudioStream, target: OutputContainer) -> None:
+        self.note: str | None = None
         self._source = source
         self._target = target
         self._copy = target.add_stream_from_template(stream)
         # Matroska has no times before 0 and would move the video too: an encoder's priming packet stays out.
         earliest_s = 0 if target.format.name == "matroska" else None
-        self._packets = _packets(source, stream, earliest_s)
+        self._packets = self._read(stream, earliest_s)
         self._next = next(self._packets, None)
 
     def copy_until(self, time_s: Fraction) -> None:
@@ -34,6 +40,18 @@ class AudioCopy:
             self._target.mux_one(self._next)
             self._next = next(self._packets, None)
 
+    def _read(self, stream: AudioStream, earliest_s: int | None) -> Iterator[Packet[AudioStream]]:
+        try:
+            for packet in self._source.demux(stream):
+                if (
+                    packet.size
+                    and packet.pts is not None
+                    and (earliest_s is None or _start_s(packet) >= earliest_s)
+                ):
+                    yield packet
+        except av.FFmpegError as error:
+            self.note = f"the audio ends early ({in_words(error)})"
+
     def close(self) -> None:
         """Close the file that the audio comes from."""
         self._source.close()
@@ -42,9 +60,9 @@ class AudioCopy:
 def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
     """Start copying; None where there is no audio, a sentence where there is and it cannot be copied."""
     try:
-        source = av.open(str(path))
-    except av.FFmpegError as error:
-        return f"the audio of '{path}' cannot be read ({error}); the output is silent"
+        source = open_file(path)
+    except (av.FFmpegError, ValueError) as error:
+        return f"the audio of '{path}' cannot be read ({in_words(error)}); the output is silent"
     stream = next(iter(source.streams.audio), None)
     if stream is None:
         source.close()
@@ -57,21 +75,6 @@ def copy_audio(path: Path, target: OutputContainer) -> AudioCopy | str | None:
         _log.debug("audio stream cannot be copied", exc_info=True)
     source.close()
     return f"a {container} file cannot hold {codec} audio; the output is silent (an .mkv file can)"
-
-
-def _packets(
-    source: InputContainer, stream: AudioStream, earliest_s: int | None
-) -> Iterator[Packet[AudioStream]]:
-    try:
-        for packet in source.demux(stream):
-            if (
-                packet.size
-                and packet.pts is not None
-                and (earliest_s is None or _start_s(packet) >= earliest_s)
-            ):
-                yield packet
-    except av.FFmpegError as error:
-        _log.warning("the audio ends early: %s", error)
 
 
 def _start_s(packet: Packet[AudioStream]) -> Fraction:

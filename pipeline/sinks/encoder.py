@@ -20,7 +20,6 @@ HARDWARE_ENCODERS = (
     "h264_v4l2m2m",
     "h264_videotoolbox",
     "h264_mf",
-    "h264_vaapi",
 )
 """Encoders that need a device and its driver; FFmpeg may list them on machines that have neither."""
 
@@ -50,7 +49,7 @@ _PRESETS = {
     "h264_amf": ("speed", "balanced", "quality", "high_quality"),
 }
 # The option that stands for constant quality, 0 (best) to 51; encoders without one get a bit rate.
-_QUALITY = {"libx264": "crf", "h264_nvenc": "cq", "h264_qsv": "global_quality", "h264_vaapi": "qp"}
+_QUALITY = {"libx264": "crf", "h264_nvenc": "cq", "h264_qsv": "global_quality"}
 _BITS_PER_PIXEL = 0.12
 _LIVE = {
     "libx264": {"tune": "zerolatency"},

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from keywarp.engines.errors import SinkError
@@ -54,24 +55,28 @@ class Claim:
 class OutputFile:
     """A file for FFmpeg to write into, unbuffered, that fails once and then swallows.
 
-    The first :class:`OSError` is kept in ``error`` and nothing is written after it: what lies on disk stays
-    as good as it is, whatever the writer still wants to finish.
+    It is opened by the first write: until then what was at ``path`` stays. The first :class:`OSError` is kept
+    in ``error`` and nothing is written after it: what lies on disk stays as good as it is, whatever the writer
+    still wants to finish.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
+        self._path = path
+        self._file: FileIO | None = None
         self.error: OSError | None = None
 
     @property
-    def closed(self) -> bool:
-        """Whether :meth:`close` was called."""
-        return self._file.closed
+    def is_started(self) -> bool:
+        """Whether the file was opened, and so what was in it before is gone."""
+        return self._file is not None
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``, or as much as there is room for."""
         try:
             rest = memoryview(data if self.error is None else b"")
-            while rest:
+            if rest and self._file is None:
+                self._file = FileIO(self._path, "w")
+            while rest and self._file is not None:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             self.error = error
@@ -79,16 +84,17 @@ class OutputFile:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a place in the file."""
-        return self._file.seek(offset, whence)
+        return 0 if self._file is None else self._file.seek(offset, whence)
 
     def tell(self) -> int:
         """The place in the file."""
-        return self._file.tell()
+        return 0 if self._file is None else self._file.tell()
 
     def close(self) -> None:
         """Close the file."""
         try:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         except OSError as error:
             self.error = self.error or error
 
@@ -110,16 +116,13 @@ def reason(error: OSError) -> str:
 
 
 def check_not_source(path: Path, info: StreamInfo) -> None:
-    """Raise :class:`SinkError` where ``path`` is the file that the stream is read from."""
-    for source in (info.audio, _as_path(info.name)):
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise SinkError(f"'{path}' is the source itself; give the output another name")
+    """Raise :class:`SinkError` where ``path`` is a file that the stream is read from."""
+    if any(is_same(path, source) for source in info.paths):
+        raise SinkError(f"'{path}' is the source itself; give the output another name")
 
 
-def _as_path(name: str) -> Path | None:
-    try:
-        path = Path(name)
-        path.exists()
-    except (OSError, ValueError):
-        return None
-    return path
+def is_same(path: Path, other: Path) -> bool:
+    """Whether both are there and are one file or folder."""
+    with suppress(OSError):
+        return path.samefile(other)
+    return False

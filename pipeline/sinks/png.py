@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,18 @@ from keywarp.pipeline.keys import SEGMENTATION
 from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.stage import Sink, StreamInfo
 
-from .output import Claim, make_folder, ran_out, remove_empty
+from .output import Claim, is_same, make_folder, ran_out, remove_empty
 
 # Level 1 takes a fifth of the time of OpenCV's default, and label maps stay small.
 _ENCODING = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+_NAME = re.compile(r"\d{6,}\.png")
 
 
 class PngSink(Sink):
     """Writes each frame's labels, (H, W) uint8, to ``folder`` as ``000123.png``: 123 is the frame's index.
 
-    Pictures of the same name are replaced. None is ever half written: one that finds no room is removed.
+    Pictures of the same name are replaced, but for the source's own: a folder with those is refused. None is
+    ever half written: one that finds no room is removed.
     """
 
     name = "png"
@@ -34,12 +37,22 @@ class PngSink(Sink):
 
     def open(self, info: StreamInfo) -> None:
         """Make the folder, and try whether files can be written there."""
+        self._check_not_source(info)
         self._made = make_folder(self._folder)
         try:
             Claim(self._folder / ".keywarp-can-write").give_up()
         except SinkError:
             remove_empty(self._made)
             raise
+
+    def _check_not_source(self, info: StreamInfo) -> None:
+        for source in info.paths:
+            is_replaced = _NAME.fullmatch(source.name) is not None and is_same(self._folder, source.parent)
+            if is_replaced or is_same(self._folder, source):
+                raise SinkError(
+                    f"label maps in '{self._folder}' would replace pictures of the source '{info.name}'; "
+                    "give another folder"
+                )
 
     def process(self, packet: Packet) -> None:
         """Write the frame's label map."""

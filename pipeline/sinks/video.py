@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from keywarp.flow.base import Size
 from keywarp.pipeline.keys import OVERLAY
 from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.picture import Picture, yuv_planes
+from keywarp.pipeline.sources.container import open_file
 from keywarp.pipeline.stage import Sink, StreamInfo
 from keywarp.pipeline.stages.colors import copy_tags
 
@@ -25,8 +25,6 @@ from .fragments import cut_to_fragments
 from .output import Claim, OutputFile, cannot_write, check_not_source, ran_out
 
 __all__ = ["CONTAINERS", "HARDWARE_ENCODERS", "VideoSink"]
-
-_log = logging.getLogger("keywarp")
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """FFmpeg's container by the file's suffix."""
@@ -47,7 +45,8 @@ class VideoSink(Sink):
 
     A file that is cut short, by a kill or a full disk, plays up to its last second: mp4 is written in
     fragments and made a plain file by ``close``. A full disk raises :class:`SinkError` with how many frames
-    were kept. Without a frame there is no file, and one that was there stays.
+    were kept, which ``written`` then counts; a file without any is removed. A file that was there before is
+    replaced once the encoder has accepted a frame; without a frame it stays, and no new one is made.
     """
 
     def __init__(
@@ -99,10 +98,11 @@ class VideoSink(Sink):
                 self._film.finish()
                 self._check_disk()
         except av.FFmpegError as error:
-            raise SinkError(f"'{self._path}' could not be finished: {error}") from error
+            raise SinkError(f"'{self._path}' could not be finished: {error.strerror}") from error
         finally:
             if self._film is not None:
                 self._film.close()
+                self.notes.extend(self._film.notes)
             if self._claim is not None and self.written == 0:
                 self._claim.give_up()
             self._film = self._claim = None
@@ -117,11 +117,7 @@ class VideoSink(Sink):
 
     def _start(self, first: av.VideoFrame, first_pts: int) -> _Film:
         assert self._info is not None
-        film = _Film(self._path, self._info, self._choice, first, first_pts)
-        if film.note is not None:
-            self.notes.append(film.note)
-            _log.warning(film.note)
-        return film
+        return _Film(self._path, self._info, self._choice, first, first_pts)
 
     def _check_disk(self) -> None:
         """Leave the file as it is, and say so, once a part of it could not be written."""
@@ -129,14 +125,17 @@ class VideoSink(Sink):
         if film is None or film.file.error is None:
             return
         error = film.file.error
-        self._film = self._claim = None
+        self._film = None
         film.close()
+        if not film.file.is_started:
+            self.written = 0
+            raise cannot_write(self._path, error)
         if CONTAINERS[self._path.suffix.lower()] != "matroska":
             cut_to_fragments(self._path)
-        kept = _frames_in(self._path)
+        self.written = kept = _frames_in(self._path)
         if kept == 0:
             self._path.unlink(missing_ok=True)
-        remark = f"its first {kept} frames were kept and can be played" if kept else "no frame was kept"
+        remark = f"{kept} frames were kept in it and can be played" if kept else "no frame was kept"
         raise ran_out(self._path, error, remark)
 
 
@@ -146,10 +145,7 @@ class _Film:
     def __init__(
         self, path: Path, info: StreamInfo, choice: EncoderChoice, first: av.VideoFrame, first_pts: int
     ) -> None:
-        try:
-            self.file = OutputFile(path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        self.file = OutputFile(path)
         self._time_base = info.time_base
         self._shift = max(0, -first_pts)
         kind = CONTAINERS[path.suffix.lower()]
@@ -161,8 +157,14 @@ class _Film:
         self._end_s = Fraction(0)
         self._step_s = 1 / info.rate if info.rate else Fraction(0)
         audio = None if info.audio is None else copy_audio(info.audio, self._container)
-        self.note = audio if isinstance(audio, str) else None
+        self._note = audio if isinstance(audio, str) else None
         self._audio = audio if isinstance(audio, AudioCopy) else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of the audio, where not all of it was copied."""
+        note = self._note if self._audio is None else self._audio.note
+        return [] if note is None else [note]
 
     def add(self, frame: av.VideoFrame, pts: int) -> None:
         if self._pixel_format != frame.format.name:
@@ -240,7 +242,7 @@ def _own_copy(shared: av.VideoFrame) -> av.VideoFrame:
 def _frames_in(path: Path) -> int:
     """How many whole frames a file holds."""
     try:
-        with av.open(str(path)) as container:
+        with open_file(path) as container:
             return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
     except av.FFmpegError:
         return 0

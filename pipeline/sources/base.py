@@ -15,8 +15,8 @@ class Source(ABC):
 
     The graph calls ``open`` once, then iterates ``frames`` in one thread of its own, then ``close``, always.
     Frames come with rising ``index``, in order of presentation, all of the size that ``open`` announced.
-    ``frames`` blocks until there is one, for a second at most where the stream is live, so that a run can be
-    stopped. ``losses`` counts what could not be delivered; ``notes`` holds what a user should know at the end.
+    ``frames`` blocks until there is one; after :meth:`interrupt` for as long as what it is waiting for takes at
+    most: a camera's read a second, a network's ``READ_TIMEOUT_S``. ``losses`` counts what could not be delivered; ``notes`` holds what a user should know at the end.
     ``clock`` stamps ``capture_ns``; the graph sets its own before ``open``.
     """
 
@@ -32,6 +32,12 @@ class Source(ABC):
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
         """The frames, to the end of the stream."""
+
+    def interrupt(self) -> None:  # noqa: B027 - a source that never waits has nothing to do
+        """The run is to end: let ``frames`` end soon, without an error.
+
+        Any thread and a signal handler may call it; it takes no lock.
+        """
 
     @abstractmethod
     def close(self) -> None:

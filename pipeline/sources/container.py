@@ -59,10 +59,15 @@ def open_container(location: Location) -> InputContainer:
         raise problem from (None if location.is_url else error)
 
 
+def open_file(path: Path) -> InputContainer:
+    """Open a local file for reading, whatever its name. Raises FFmpeg's own errors."""
+    # "file:" since FFmpeg would take the start of a name such as "a:b.mp4" for a protocol
+    return av.open(f"file:{path}", "r")
+
+
 def _open(location: Location) -> InputContainer:
-    if not location.is_url:
-        # "file:" since FFmpeg would take the start of a name such as "a:b.mp4" for a protocol
-        container = av.open(f"file:{location.target}", "r")
+    if location.path is not None:
+        container = open_file(location.path)
     else:
         options = {"fflags": "nobuffer", "analyzeduration": "1000000"} if location.live else {}
         timeout = (OPEN_TIMEOUT_S, READ_TIMEOUT_S)

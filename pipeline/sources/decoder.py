@@ -19,6 +19,7 @@ class Decoder:
 
     ``packets`` counts what was read, without pre-roll that an edit list hides; ``decoded`` the frames that
     came out, ``errors`` the packets that were refused. ``broken_off`` is why reading ended early, if it did.
+    Once ``stopped`` is set, by any thread, no more packets are read.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -30,6 +31,7 @@ class Decoder:
         self.packets = 0
         self.decoded = 0
         self.errors = 0
+        self.stopped = False
         self.broken_off: av.FFmpegError | None = None
 
     def lost(self, at_end: bool = True) -> int:
@@ -61,6 +63,8 @@ class Decoder:
         while failures <= _MOST_READ_ERRORS:
             try:
                 for packet in self._container.demux(self._stream):
+                    if self.stopped:
+                        return
                     failures = 0
                     yield packet
             except av.error.InvalidDataError:  # noqa: PERF203 - to try again is the point

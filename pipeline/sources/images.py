@@ -65,7 +65,13 @@ class ImageSource(Source):
             rate=self._rate,
             time_base=Fraction(1, self._rate),
             frame_count=len(self._paths),
+            paths=self._origins(),
         )
+
+    def _origins(self) -> tuple[Path, ...]:
+        """The folder or the one picture; for a glob all folders in which it found something."""
+        place = Path(self._place)
+        return (place,) if place.exists() else tuple(dict.fromkeys(path.parent for path in self._paths))
 
     def frames(self) -> Iterator[Frame]:
         """The pictures, each read when it is its turn."""

@@ -16,7 +16,7 @@ from .base import Source
 from .container import Location
 from .images import SUFFIXES, ImageSource
 from .location import check_exists
-from .rate import Rate
+from .rate import Rate, exact_rate
 from .scaled import ScaledSource
 from .street import StreetSource
 from .video import VideoSource
@@ -35,8 +35,9 @@ def open_source(
     """The source that ``text`` names, not opened yet; what can be checked without opening it is checked.
 
     ``street:`` takes options: ``street:seed=3,size=640x360,rate=30,length=300,live=1``. ``size``: of the frames
-    delivered; a camera and ``street:`` are asked for it, others are scaled. ``rate``: frames a second of
-    cameras, pictures and ``street:``; a video has its own. ``threads``: of the decoder.
+    delivered; a camera and ``street:`` are asked for it, and what comes at another size is scaled. ``rate``:
+    frames a second of cameras, pictures and ``street:``; a video has its own. ``threads``: of the decoder.
+    Raises :class:`UsageError` where ``rate`` contradicts what ``text`` says.
     """
     text = text.strip()
     if text.startswith(STREET):
@@ -69,7 +70,7 @@ def _is_pictures(path: Path) -> bool:
     return glob.has_magic(str(path)) and not path.exists()
 
 
-def _street(text: str, size: Size | None, rate: Rate | None) -> StreetSource:
+def _street(text: str, size: Size | None, rate: Rate | None) -> Source:
     options: dict[str, Any] = {}
     for part in filter(None, text.removeprefix(STREET).split(",")):
         key, _, value = (piece.strip() for piece in part.partition("="))
@@ -80,11 +81,13 @@ def _street(text: str, size: Size | None, rate: Rate | None) -> StreetSource:
             options[key] = read(value)
         except (ValueError, KeyError, ZeroDivisionError):
             raise UsageError(f"street: option '{key}' is {accepted}; given: '{value}'") from None
-    # What the text says goes before what the run says
     for key, wish in (("size", size), ("rate", rate)):
         if wish is not None:
             options.setdefault(key, wish)
-    return StreetSource(**options)
+    source = StreetSource(**options)
+    if rate is not None and exact_rate(rate) != source.scene.rate:
+        raise UsageError(f"rate {rate} contradicts '{text}'; give only one of the two")
+    return source if size is None or size == source.scene.size else ScaledSource(source, size)
 
 
 def _read_size(text: str) -> Size:

@@ -60,6 +60,10 @@ class ScaledSource(Source):
             picture = frame.picture.scaled(self._size)
             yield frame if picture is frame.picture else replace(frame, picture=picture)
 
+    def interrupt(self) -> None:
+        """Interrupt the other source."""
+        self._source.interrupt()
+
     def close(self) -> None:
         """Close the other source."""
         self._source.close()

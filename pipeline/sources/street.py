@@ -65,6 +65,7 @@ class StreetSource(Source):
             time_base=Fraction(1, self._rate),
             frame_count=None if self._live else self._length,
             live=self._live,
+            knows_step=True,
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -102,6 +103,10 @@ class StreetSource(Source):
     def _step(self, index: int, previous: int | None) -> StepFlow:
         with self._lock:
             return self._drawn.frame(index).step(previous)
+
+    def interrupt(self) -> None:
+        """End any waiting, and the stream with it."""
+        self._pace.stop()
 
     def close(self) -> None:
         """End any waiting; frames that were delivered stay good."""

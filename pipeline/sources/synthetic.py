@@ -71,6 +71,7 @@ class SyntheticSource(Source):
             time_base=self._time_base,
             frame_count=None if self._live else len(self._indices),
             live=self._live,
+            knows_step=True,
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -106,6 +107,10 @@ class SyntheticSource(Source):
         return OnDemand(
             partial(translation, self._size, (frames * self._motion_px[0], frames * self._motion_px[1]))
         )
+
+    def interrupt(self) -> None:
+        """End any waiting, and the stream with it."""
+        self._pace.stop()
 
     def close(self) -> None:
         """End any waiting."""

@@ -38,6 +38,7 @@ class VideoSource(Source):
     scaled to that of the first. What does not decode is left out, counted as ``undecodable`` and noted.
 
     ``threads``: of the decoder; None leaves it to FFmpeg. ``rtsp``, ``rtmp``, ``udp`` and the like are live.
+    The audio of a URL goes into no output, which ``notes`` says; that of a file does.
     User, password and query of a URL appear in no name and no message.
     """
 
@@ -52,9 +53,11 @@ class VideoSource(Source):
         self._time_base = Fraction(1, 1)
         self._size: Size = (0, 0)
         self._resized: dict[Size, int] = {}
+        self._interrupted = False
 
     def open(self) -> StreamInfo:
         """Open the stream and decode its first frame."""
+        self._interrupted = False
         location = self._location
         self._container = container = open_container(location)
         try:
@@ -63,6 +66,8 @@ class VideoSource(Source):
         except BaseException:
             self.close()
             raise
+        if location.is_url and container.streams.audio:
+            self.notes.append(f"the audio of '{location.name}' is not copied: it is for local files only")
         return StreamInfo(
             name=location.name,
             size=self._size,
@@ -71,6 +76,7 @@ class VideoSource(Source):
             frame_count=None if location.live else _frame_count(self._decoder, container, stream, rate),
             live=location.live,
             audio=location.path if container.streams.audio else None,
+            paths=() if location.path is None else (location.path,),
         )
 
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -91,6 +97,8 @@ class VideoSource(Source):
 
     def _no_frame(self, decoder: Decoder) -> str:
         kind, name = self._location.kind, self._location.name
+        if self._interrupted:
+            return f"{kind} '{name}' was interrupted before its first frame"
         if decoder.broken_off is not None:
             return f"{kind} '{name}' broke off before its first frame: {in_words(decoder.broken_off)}"
         if decoder.packets == 0:
@@ -101,7 +109,7 @@ class VideoSource(Source):
         )
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, to the end of the stream. A live stream that breaks off raises :class:`SourceError`."""
+        """The frames, to the end of the stream. A live stream that breaks off by itself raises :class:`SourceError`."""
         if self._decoder is None or self._first is None:
             raise SourceError(f"{self._location.kind} '{self._location.name}' is not open; call open() first")
         decoder, frame = self._decoder, self._first
@@ -111,13 +119,13 @@ class VideoSource(Source):
             for index in count():
                 yield self._deliver(index, frame)
                 following = next(self._ready, None)
-                if following is None:
+                if following is None or self._interrupted:
                     break
                 frame = following
-            at_end = True
+            at_end = not self._interrupted
         finally:
             self._sum_up(decoder, at_end)
-        if decoder.broken_off is not None and self._location.live:
+        if decoder.broken_off is not None and self._location.live and not self._interrupted:
             reason = in_words(decoder.broken_off)
             raise SourceError(
                 f"stream '{self._location.name}' broke off after {decoder.decoded} frames: {reason}"
@@ -148,6 +156,13 @@ class VideoSource(Source):
         if lost:
             self.losses.add(UNDECODABLE, lost)
             self.notes.append(_damage(name, decoder, lost))
+
+    def interrupt(self) -> None:
+        """End the stream with the read under way; one of a network takes ``READ_TIMEOUT_S`` at most."""
+        self._interrupted = True
+        decoder = self._decoder
+        if decoder is not None:
+            decoder.stopped = True
 
     def close(self) -> None:
         """Close the file or connection. Frames that were delivered stay good."""

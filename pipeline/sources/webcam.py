@@ -26,7 +26,7 @@ from .video import UNDECODABLE
 _DEVICES = Path("/dev")
 _TIME_BASE = Fraction(1, 90_000)
 _NS_PER_TICK = Fraction(10**9, 90_000)
-_READ_TIMEOUT_MS = 1000
+_READ_TIMEOUT_S = 1
 _MOST_MISSES = 5
 
 
@@ -44,6 +44,7 @@ class WebcamSource(Source):
         self._wished_rate = None if rate is None else exact_rate(rate)
         self._capture: cv2.VideoCapture | None = None
         self._size: Size = (0, 0)
+        self._interrupted = False
 
     @property
     def name(self) -> str:
@@ -54,8 +55,11 @@ class WebcamSource(Source):
 
     def open(self) -> StreamInfo:
         """Open the camera and take one frame, to know what it really delivers."""
+        self._interrupted = False
         if _on_linux():
             self._check_device(Path(self.name))
+            # V4L2 ignores CAP_PROP_READ_TIMEOUT_MSEC and would wait 10 s for a camera that stalls
+            os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(_READ_TIMEOUT_S))
         self._capture = capture = cv2.VideoCapture(*self._opencv_place())
         self._wish(capture)
         ok, pixels = capture.read() if capture.isOpened() else (False, None)
@@ -82,15 +86,20 @@ class WebcamSource(Source):
         start_ns: int | None = None
         last = -1
         for index in count():
-            capture_ns, pixels = self._grab(self._capture, index)
+            grabbed = self._grab(self._capture, index)
+            if grabbed is None:
+                return
+            capture_ns, pixels = grabbed
             start_ns = capture_ns if start_ns is None else start_ns
             last = max(last + 1, round((capture_ns - start_ns) / _NS_PER_TICK))
             picture = Picture.from_bgr(readonly(pixels)).scaled(self._size)
             yield Frame(index, last, _TIME_BASE, capture_ns, picture)
 
-    def _grab(self, capture: cv2.VideoCapture, index: int) -> tuple[int, Pixels]:
-        """The next frame, and when the driver handed it over."""
+    def _grab(self, capture: cv2.VideoCapture, index: int) -> tuple[int, Pixels] | None:
+        """When the driver handed the next frame over, and the frame; None where that was interrupted."""
         for _ in range(_MOST_MISSES):
+            if self._interrupted:
+                return None
             if not capture.grab():
                 continue
             capture_ns = self.clock.now_ns()
@@ -98,7 +107,13 @@ class WebcamSource(Source):
             if ok and pixels is not None and pixels.size:
                 return capture_ns, pixels
             self.losses.add(UNDECODABLE)
+        if self._interrupted:
+            return None
         raise SourceError(f"camera '{self.name}' stopped after {index} frames; was it unplugged?")
+
+    def interrupt(self) -> None:
+        """End the stream with the read under way, which takes a second at most."""
+        self._interrupted = True
 
     def close(self) -> None:
         """Give the camera back."""
@@ -114,7 +129,7 @@ class WebcamSource(Source):
 
     def _wish(self, capture: cv2.VideoCapture) -> None:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame is worth nothing
-        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_TIMEOUT_MS)
+        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000 * _READ_TIMEOUT_S)
         if self._wished_size is not None:
             # Over USB 2, raw pictures above 640x480 come at 5 to 10 frames a second
             if self._wished_size[0] > 640:

@@ -74,6 +74,11 @@ class KeySlot(Generic[Result]):
             raise RuntimeError(f"the full run of frame {self.frame.index} has not been started")
         return self._future.result()
 
+    def wait(self) -> None:
+        """Wait until the full run has ended, well or not."""
+        if self._future is not None:
+            self._future.exception()
+
     @property
     def age(self) -> int:
         """Delivered frames since this one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from keywarp.engines.errors import UsageError
 from keywarp.flow.base import StepEstimator, StepFlow
 from keywarp.flow.keyframes import KeyframePolicy, Signals
 from keywarp.models.base import KeyOutput, Model, Setup
@@ -58,6 +59,11 @@ class Propagate(Stage, Generic[Result]):
 
     def open(self, info: StreamInfo) -> None:
         """Compile the model for this stream."""
+        if self._steps.needs_known_step and not info.knows_step:
+            raise UsageError(
+                f"flow '{self._steps.name}' is what a source itself knows, and '{info.name}' knows none; "
+                f"use --flow dis"
+            )
         self.model.open(self._setup, info.size)
 
     def process(self, packet: Packet) -> None:
@@ -76,7 +82,9 @@ class Propagate(Stage, Generic[Result]):
         self._previous = frame
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, once a full run that is still under way has ended."""
+        if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
+            self._pending.wait()
         self._current = self._pending = self._previous = None
         self.model.close()
 

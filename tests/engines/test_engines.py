@@ -195,3 +195,31 @@ def test_onnxruntime_does_not_compute_what_only_a_dropped_output_needs(tmp_path:
     plan = OnnxRuntimeEngine().compile(source, shapes, outputs=("y",))
     assert [spec.name for spec in plan.inputs] == ["x", "i"]
     assert [spec.name for spec in plan.outputs] == ["y"]
+
+
+TWO_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+from keywarp.engines.base import NetworkSource
+from keywarp.engines.build import get_engine
+source = NetworkSource("identity", Path(sys.argv[1]))
+ready = threading.Barrier(2)
+def compile_and_open():
+    ready.wait()
+    get_engine("openvino").compile(source, {"x": (1, 3)}).session(threads=1).close()
+threads = [threading.Thread(target=compile_and_open, daemon=True) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(30)
+sys.exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+def test_two_threads_may_be_the_first_to_compile_with_openvino(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", [x], [y])
+    path = tmp_path / "identity.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    for _ in range(5):  # each in a process of its own: only the first use can hang
+        command = [sys.executable, "-c", TWO_AT_ONCE, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr

@@ -97,5 +97,5 @@ def test_unknown_names_and_a_source_that_knows_no_flow_are_said(shots: list[Shot
     with pytest.raises(UsageError, match=r"unknown flow 'dis:fst'; did you mean 'dis:fast'"):
         make_step_estimator("dis:fst")
     blind = Shot(np.zeros((20, 20, 3), np.uint8), None)
-    with pytest.raises(UsageError, match="this source"):
+    with pytest.raises(UsageError, match="knows no flow"):
         make_step_estimator("source").step(blind, blind)

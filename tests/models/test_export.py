@@ -19,9 +19,9 @@ from keywarp.engines.errors import ModelError
 from keywarp.models.card import Provenance, part_path, read_card
 from keywarp.models.export import enet_parts, export_enet
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.files import write_weights
 from keywarp.models.networks.normalise import normalise
 from keywarp.models.networks.warp import warp_features
-from keywarp.models.training.files import write_weights
 
 Array = NDArray[Any]
 Run = Callable[[bytes, Mapping[str, Array]], dict[str, Array]]

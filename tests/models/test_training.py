@@ -16,10 +16,10 @@ from keywarp.engines.errors import ModelError, UsageError
 from keywarp.models.card import part_path, read_card
 from keywarp.models.labels import CAMVID, VOID
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.files import load_enet
 from keywarp.models.training.augment import Augmentation
 from keywarp.models.training.config import TrainConfig
 from keywarp.models.training.dataset import Sample
-from keywarp.models.training.files import load_enet
 from keywarp.models.training.train import train_enet
 from keywarp.models.training.trainer import Trainer, class_weights, move_towards, rate_factor
 

@@ -614,7 +614,7 @@ def test_pictures_of_every_shape_go_through(pixels: Any, call: Call, tmp_path: P
 
 # --- Signals -----------------------------------------------------------------------------------------------
 
-SIGNALS = [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.4), (signal.SIGINT, 1.3), (signal.SIGTERM, 2.1)]
+SIGNALS = [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.4), (signal.SIGINT, 1.1), (signal.SIGTERM, 1.7)]
 
 
 @pytest.mark.parametrize(("number", "after_s"), SIGNALS, ids=lambda value: getattr(value, "name", str(value)))

@@ -31,7 +31,7 @@ from keywarp.models.fake import FakeModel
 from keywarp.models.results import SegmentationMap
 from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.config import RunConfig
-from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.frame import Frame, JoinedStep
 from keywarp.pipeline.graph import Graph
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW
 from keywarp.pipeline.packet import Packet
@@ -51,6 +51,7 @@ Mask = NDArray[np.bool_]
 SIZE = (320, 180)
 COUNT = 24
 INTERVAL = 8
+DROPPED = (2, 5, 6, 10, 14, 15, 16, 20)
 
 
 # --- The street, drawn once -------------------------------------------------------------------------------
@@ -59,12 +60,14 @@ INTERVAL = 8
 class Drawn(Source):
     """Frames drawn beforehand. ``labels``: pictures of the true classes, for a model that reads them off.
 
-    ``live``: comes faster than a graph can take it, so that frames are dropped at the entrance.
+    ``live``: comes faster than a graph can take it, so that frames are dropped at the entrance. ``gaps``: leaves
+    frames out by itself, always the same ones, and chains the steps over the gaps.
     """
 
-    def __init__(self, *, labels: bool = False, live: bool = False) -> None:
+    def __init__(self, *, labels: bool = False, live: bool = False, gaps: bool = False) -> None:
         super().__init__()
-        self._frames = [label_frame(frame) if labels else frame for frame in street()[1]]
+        frames = [label_frame(frame) if labels else frame for frame in street()[1]]
+        self._frames = with_gaps(frames) if gaps else frames
         self._live = live
 
     def open(self) -> StreamInfo:
@@ -97,6 +100,17 @@ def true_step(index: int, previous: int) -> StepFlow:
 def label_frame(frame: Frame) -> Frame:
     classes = true_labels(frame.index)
     return replace(frame, picture=Picture.from_bgr(np.dstack([classes, classes, classes])))
+
+
+def with_gaps(frames: list[Frame]) -> list[Frame]:
+    kept: list[Frame] = []
+    step = None
+    for frame in frames:
+        step = frame.step if step is None else JoinedStep.of(step, frame.step)
+        if frame.index not in DROPPED:
+            kept.append(replace(frame, step=step))
+            step = None
+    return kept
 
 
 def away_from_edges(labels: Labels) -> Mask:
@@ -178,19 +192,20 @@ def test_frames_dropped_at_the_entrance_leave_one_step_over_the_gap() -> None:
         assert step is not None
         exact = true_step(later, earlier)
         seen = step.valid & exact.valid
-        assert seen.mean() > 0.6
+        assert seen.mean() > 0.5
         off_px = np.linalg.norm(step.field - exact.field, axis=2)[seen]
-        # Between surfaces the chain reads a mixture of both flows; elsewhere it is exact.
-        assert np.median(off_px) < 0.05
-        assert np.mean(off_px > 1) < 0.05
+        # Between surfaces each link of the chain reads a mixture of both flows; elsewhere it is exact.
+        assert np.median(off_px) < 0.03
+        assert np.mean(off_px > 1) < 0.005 * (later - earlier)
 
 
 # --- Labels carried along the exact flow ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("live", [False, True], ids=["every frame", "frames dropped"])
-def test_labels_along_the_exact_flow_are_true_away_from_edges(live: bool) -> None:
-    packets = perceive(Drawn(labels=True, live=live), KnownFlow(SIZE), Slow() if live else FakeModel())
+@pytest.mark.parametrize("gaps", [False, True], ids=["every frame", "frames dropped"])
+def test_labels_along_the_exact_flow_are_true_away_from_edges(gaps: bool) -> None:
+    packets = perceive(Drawn(labels=True, gaps=gaps), KnownFlow(SIZE), FakeModel())
+    assert len(packets) == COUNT - len(DROPPED) * gaps
     carried, repeated, inner, inner_repeated = [], [], [], []
     for packet in packets:
         age, index = packet[PROPAGATION].age, packet.frame.index
@@ -204,7 +219,6 @@ def test_labels_along_the_exact_flow_are_true_away_from_edges(live: bool) -> Non
         shown = calm & true_step(index, packet[PROPAGATION].key_index).valid
         inner.append(np.mean(found[shown] == truth[shown]))
         inner_repeated.append(np.mean(key[shown] == truth[shown]))
-    assert len(carried) > 2
     assert np.mean(inner) > 0.98
     assert 1 - np.mean(inner) < 0.3 * (1 - np.mean(inner_repeated))
     assert 1 - np.mean(carried) < 0.6 * (1 - np.mean(repeated))

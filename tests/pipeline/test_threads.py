@@ -28,8 +28,11 @@ def test_no_threads_at_all_are_refused() -> None:
 
 def test_opencv_gets_its_share() -> None:
     before = cv2.getNumThreads()
-    try:
-        ThreadBudget(4, 2, 2, 1).apply_to_opencv()
-        assert cv2.getNumThreads() == 1
-    finally:
-        cv2.setNumThreads(before)
+    with ThreadBudget(4, 2, 2, 3).applied_to_opencv():
+        assert cv2.getNumThreads() == 3
+    assert cv2.getNumThreads() == before
+
+
+def test_several_models_divide_the_engine_share() -> None:
+    assert ThreadBudget.divide(8, models=2).engine == 4
+    assert ThreadBudget.divide(2, models=3).engine == 1

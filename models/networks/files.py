@@ -1,9 +1,7 @@
-"""The files of a training run: weights, card and log."""
+"""Weights of networks as files: safetensors, fp16."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from keywarp.engines.errors import ModelError
-from keywarp.models.networks.enet import ENet
+
+from .enet import ENet
 
 UNUSED = "num_batches_tracked"
 
@@ -55,12 +54,3 @@ def load_enet(path: Path) -> ENet:
     if wrong:
         raise ModelError(f"weights '{path}' are not of ENet: '{wrong[0]}' is missing or unknown")
     return network.eval()
-
-
-def write_log(rows: Sequence[dict[str, float]], path: Path) -> None:
-    """One line an epoch, as comma separated values; figures not taken that epoch are empty."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
