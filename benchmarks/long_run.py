@@ -83,7 +83,9 @@ def _speed(clip: str, repeats: int) -> None:
 def _memory(clip: str) -> None:
     peaks = {}
     for frames in (180, 1800):
-        figures = in_process("benchmarks.long_run", source=str(repeated(clip, frames)), sink=str(OUT / "long.mp4"))
+        figures = in_process(
+            "benchmarks.long_run", source=str(repeated(clip, frames)), sink=str(OUT / "long.mp4")
+        )
         peaks[frames] = figures["rss_mb"]
         print(f"{frames:>6} frames into mp4: peak {figures['rss_mb']:.0f} MB")
     print(f"1,800 frames peak {peaks[1800] - peaks[180]:+.0f} MB over 180")

@@ -136,9 +136,7 @@ def main() -> None:
         base = median(results["plain"], "fps")
         for kind, each in results.items():
             fps = median(each, "fps")
-            print(
-                f"{preset:>10} {kind:>9}: {fps:7.1f} frames/s = {fps / base:.2f} x plain"
-            )
+            print(f"{preset:>10} {kind:>9}: {fps:7.1f} frames/s = {fps / base:.2f} x plain")
 
 
 if __name__ == "__main__":

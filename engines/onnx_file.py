@@ -133,7 +133,9 @@ class OnnxFile:
         graph = _graph(self.path, memoryview(_read_bytes(self.path)))
         for tensor in _children(graph, _GRAPH_INITIALIZER):
             if not np.isfinite(_floats(tensor)).all():
-                raise EngineError(f"weight '{_text(tensor, _INITIALIZER_NAME)}' of '{self.path}' is not finite")
+                raise EngineError(
+                    f"weight '{_text(tensor, _INITIALIZER_NAME)}' of '{self.path}' is not finite"
+                )
 
     def pruned(self, outputs: tuple[str, ...]) -> bytes:
         """The file's bytes with only ``outputs``, the nodes that they need, and all inputs."""

@@ -73,7 +73,10 @@ def test_the_wheel_holds_the_packages_their_data_and_nothing_else(wheel: Path, t
     weights = tree / "models" / "weights"
     cards = list(weights.glob("*.json"))
     assert cards
-    wanted |= {str(path.relative_to(tree)) for path in [*cards, *weights.glob("*.onnx")]}
+    wanted |= {
+        str(path.relative_to(tree))
+        for path in [*cards, *weights.glob("*.onnx"), *weights.glob("*.safetensors")]
+    }
     assert inside == wanted
     assert f"{info}/licenses/LICENSE" in names
 

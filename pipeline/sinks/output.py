@@ -64,6 +64,7 @@ class OutputFile:
         self._path = path
         self._file: FileIO | None = None
         self.error: OSError | None = None
+        self.closed = False  # by this name PyAV asks
 
     @property
     def is_started(self) -> bool:
@@ -92,6 +93,7 @@ class OutputFile:
 
     def close(self) -> None:
         """Close the file."""
+        self.closed = True
         try:
             if self._file is not None:
                 self._file.close()

@@ -96,23 +96,20 @@ class VideoSink(Sink):
         try:
             if self._film is not None:
                 self._film.finish()
+                self._film.close()  # some disks tell only now that they are full
                 self._check_disk()
         except av.FFmpegError as error:
             raise SinkError(f"'{self._path}' could not be finished: {error.strerror}") from error
         finally:
-            if self._film is not None:
-                self._film.close()
-                self.notes.extend(self._film.notes)
+            self._drop_film()
             if self._claim is not None and self.written == 0:
                 self._claim.give_up()
-            self._film = self._claim = None
+            self._claim = None
 
     def _refused(self, packet: Packet, error: av.FFmpegError) -> SinkError:
         if self.written > 0:
             return SinkError(f"'{self._path}' could not take frame {packet.frame.index}: {error.strerror}")
-        if self._film is not None:  # the encoder opens with the first frame
-            self._film.close()
-            self._film = None
+        self._drop_film()  # the encoder opens with the first frame
         return SinkError(self._choice.refusal(_even(packet.frame.size)))
 
     def _start(self, first: av.VideoFrame, first_pts: int) -> _Film:
@@ -125,10 +122,8 @@ class VideoSink(Sink):
         if film is None or film.file.error is None:
             return
         error = film.file.error
-        self._film = None
-        film.close()
+        self._drop_film()
         if not film.file.is_started:
-            self.written = 0
             raise cannot_write(self._path, error)
         if CONTAINERS[self._path.suffix.lower()] != "matroska":
             cut_to_fragments(self._path)
@@ -137,6 +132,15 @@ class VideoSink(Sink):
             self._path.unlink(missing_ok=True)
         remark = f"{kept} frames were kept in it and can be played" if kept else "no frame was kept"
         raise ran_out(self._path, error, remark)
+
+    def _drop_film(self) -> None:
+        film, self._film = self._film, None
+        if film is None:
+            return
+        film.close()
+        self.notes.extend(film.notes)
+        if not film.file.is_started:
+            self.written = 0
 
 
 class _Film:

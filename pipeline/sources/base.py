@@ -15,9 +15,10 @@ class Source(ABC):
 
     The graph calls ``open`` once, then iterates ``frames`` in one thread of its own, then ``close``, always.
     Frames come with rising ``index``, in order of presentation, all of the size that ``open`` announced.
-    ``frames`` blocks until there is one; after :meth:`interrupt` for as long as what it is waiting for takes at
-    most: a camera's read a second, a network's ``READ_TIMEOUT_S``. ``losses`` counts what could not be delivered; ``notes`` holds what a user should know at the end.
-    ``clock`` stamps ``capture_ns``; the graph sets its own before ``open``.
+    ``frames`` blocks until there is one; after :meth:`interrupt` only for as long as the read under way takes: a
+    second for a camera, ``READ_TIMEOUT_S`` for a network, at most. ``losses`` counts what could not be
+    delivered; ``notes`` holds what a user should know at the end. ``clock`` stamps ``capture_ns``; the graph
+    sets its own before ``open``.
     """
 
     def __init__(self) -> None:

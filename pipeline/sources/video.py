@@ -109,7 +109,10 @@ class VideoSource(Source):
         )
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, to the end of the stream. A live stream that breaks off by itself raises :class:`SourceError`."""
+        """The frames, to the end of the stream.
+
+        A live stream that breaks off by itself raises :class:`SourceError`.
+        """
         if self._decoder is None or self._first is None:
             raise SourceError(f"{self._location.kind} '{self._location.name}' is not open; call open() first")
         decoder, frame = self._decoder, self._first

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -200,6 +201,7 @@ def test_onnxruntime_does_not_compute_what_only_a_dropped_output_needs(tmp_path:
 TWO_AT_ONCE = """
 import sys, threading
 from pathlib import Path
+from typing import Any
 from keywarp.engines.base import NetworkSource
 from keywarp.engines.build import get_engine
 source = NetworkSource("identity", Path(sys.argv[1]))
@@ -223,3 +225,27 @@ def test_two_threads_may_be_the_first_to_compile_with_openvino(tmp_path: Path) -
         command = [sys.executable, "-c", TWO_AT_ONCE, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("raw", [True, False])
+def test_weights_that_are_not_finite_are_found_in_the_file(
+    tmp_path: Path, value: float, dtype: type[np.floating[Any]], raw: bool
+) -> None:
+    if not raw and dtype is np.float16:
+        pytest.skip("ONNX keeps halves outside raw data as integers")
+    path = tmp_path / "weights.onnx"
+
+    def write(values: list[float]) -> OnnxFile:
+        array = np.array(values, dtype)
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        weight = helper.make_tensor("w", kind, [3], array.tobytes() if raw else array, raw=raw)
+        x, y = (helper.make_tensor_value_info(name, kind, [3]) for name in "xy")
+        graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [weight])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+        return OnnxFile.read(path)
+
+    write([0.0, 1.0, 2.0]).check_finite()
+    with pytest.raises(EngineError, match=r"weight 'w' of '.*weights.onnx' is not finite"):
+        write([0.0, value, 2.0]).check_finite()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 
@@ -99,3 +100,21 @@ def test_unknown_names_and_a_source_that_knows_no_flow_are_said(shots: list[Shot
     blind = Shot(np.zeros((20, 20, 3), np.uint8), None)
     with pytest.raises(UsageError, match="knows no flow"):
         make_step_estimator("source").step(blind, blind)
+
+
+def test_a_film_whose_rows_are_padded_in_memory_has_a_flow_at_its_own_size() -> None:
+    frame = av.VideoFrame(100, 100, "yuv420p")
+    assert frame.planes[0].line_size > 100
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    picture = Picture.from_av(frame)
+    found = make_step_estimator("dis").step(FilmShot(picture), FilmShot(picture))
+    assert not found.field.any()
+
+
+class FilmShot(Shot):
+    """A shot as a decoder gives it."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self.known_step = None

@@ -289,3 +289,42 @@ def test_a_file_is_never_dropped_however_slow_a_stage_is() -> None:
     graph = Graph([slow], [])
     assert [p.frame.index for p in graph.run(Counter(60))] == list(range(60))
     assert not graph.dropped
+
+
+def test_an_error_that_nobody_is_left_to_hear_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    sink = SinkRecorder("sink")
+    sink.fail_in = "close"
+    run = Graph([number()], [sink]).run(Counter(1000))
+    next(run)
+    run.close()  # type: ignore[attr-defined]
+    assert "stage 'sink' failed while opening or closing: close was told to fail" in caplog.text
+
+
+def test_stop_interrupts_source_and_sinks_and_what_the_source_then_says_is_no_error() -> None:
+    heard: list[str] = []
+
+    class Camera(Counter):
+        def __init__(self) -> None:
+            super().__init__(10_000)
+            self.told = threading.Event()
+
+        def frames(self) -> Iterator[Frame]:
+            yield next(super().frames())
+            assert self.told.wait(10)
+            raise SourceError("the camera went silent")
+
+        def interrupt(self) -> None:
+            heard.append("source")
+            self.told.set()
+
+    class Window(SinkRecorder):
+        def interrupt(self) -> None:
+            heard.append("sink")
+
+    graph = Graph([number()], [Window("window")])
+    seen: list[int] = []
+    for packet in graph.run(Camera()):
+        seen.append(packet.frame.index)
+        graph.stop()
+    assert seen == [0]
+    assert {"source", "sink"} <= set(heard)

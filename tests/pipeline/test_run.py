@@ -71,7 +71,9 @@ class Drawn(Source):
         self._live = live
 
     def open(self) -> StreamInfo:
-        return StreamInfo("drawn", SIZE, Fraction(30), Fraction(1, 30), COUNT, live=self._live)
+        return StreamInfo(
+            "drawn", SIZE, Fraction(30), Fraction(1, 30), COUNT, live=self._live, knows_step=True
+        )
 
     def frames(self) -> Iterator[Frame]:
         for frame in self._frames:
@@ -157,7 +159,7 @@ def test_every_frame_of_the_street_brings_its_exact_step() -> None:
 
 def test_a_film_knows_no_step_flow(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", pictures(3))
-    with pytest.raises(keywarp.KeywarpError, match=r"unknown flow of this source.*accepted: dis"):
+    with pytest.raises(keywarp.KeywarpError, match=r"film.mp4' knows none; use --flow dis"):
         list(keywarp.Run(str(film), flow={"method": "source"}, sinks=["null"]))
 
 

@@ -23,9 +23,14 @@ MS = Fraction(1, 1000)
 
 
 def make_info(
-    size: Size = (64, 48), time_base: Fraction = MS, *, live: bool = False, audio: Path | None = None
+    size: Size = (64, 48),
+    time_base: Fraction = MS,
+    *,
+    live: bool = False,
+    audio: Path | None = None,
+    paths: tuple[Path, ...] = (),
 ) -> StreamInfo:
-    return StreamInfo("made up", size, Fraction(25), time_base, None, live, audio)
+    return StreamInfo("made up", size, Fraction(25), time_base, live=live, audio=audio, paths=paths)
 
 
 def make_yuv(size: Size, level: int = 128, u: int = 128, v: int = 128) -> av.VideoFrame:

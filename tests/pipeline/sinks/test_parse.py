@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import av
 import pytest
 
 from keywarp.engines.errors import UsageError
+from keywarp.pipeline.sinks import encoder as encoder_module
+from keywarp.pipeline.sinks.encoder import h264_encoders
 from keywarp.pipeline.sinks.jsonl import JsonLinesSink
 from keywarp.pipeline.sinks.null import NullSink
 from keywarp.pipeline.sinks.parse import make_sink
@@ -61,3 +64,11 @@ def test_other_texts_are_refused_with_what_is_accepted(text: str, hint: str) -> 
 def test_encoders_are_checked_at_once(encoder: str, crf: int, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         make_sink("out.mp4", encoder=encoder, crf=crf)
+
+
+def test_encoders_that_need_frames_on_a_device_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "codecs_available", {"libx264", "h264_vaapi"})
+    real = av.Codec
+    monkeypatch.setattr(av, "Codec", lambda name, mode: real(name.replace("h264_vaapi", "libx264"), mode))
+    monkeypatch.setattr(encoder_module, "_formats", lambda name: ("vaapi",) if "vaapi" in name else ("nv12",))
+    assert h264_encoders.__wrapped__() == ("libx264",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -182,3 +183,38 @@ def test_everything_read_is_counted(make: Make) -> None:
     info, frames = read_all(source)
     assert frames[-1].index + 1 == len(frames) + source.losses.total
     assert info.frame_count in (None, len(frames))
+
+
+def test_an_interrupt_is_always_possible_and_no_error(make: Make) -> None:
+    source = make()
+    source.interrupt()
+    source.open()
+    stream = source.frames()
+    next(stream)
+    source.interrupt()
+    start_s = time.monotonic()
+    next(stream, None)
+    assert time.monotonic() - start_s < 1
+    source.close()
+    source.interrupt()
+
+
+def test_an_interrupt_before_opening_is_forgotten(make: Make) -> None:
+    source = make()
+    source.interrupt()
+    source.open()
+    assert len(_three(source)) == 3
+    source.close()
+
+
+def test_the_files_that_frames_come_from_are_named(make: Make, tmp_path: Path) -> None:
+    source = make()
+    info = source.open()
+    source.close()
+    inner = source.source if isinstance(source, ScaledSource) else source
+    if isinstance(inner, ImageSource):
+        assert info.paths == (tmp_path,)
+    elif isinstance(inner, VideoSource) and "://" not in info.name:
+        assert info.paths == (tmp_path / "film.mp4",)
+    else:
+        assert info.paths == ()

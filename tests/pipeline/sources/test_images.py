@@ -188,3 +188,18 @@ def test_natural_order_of_names(tmp_path: Path) -> None:
 def test_real_pictures() -> None:
     info, frames = read_all(ImageSource(real("camvid/clip_a"), rate=15))
     assert (info.size, len(frames)) == ((480, 360), 51)
+
+
+def test_a_glob_names_every_folder_it_found_something_in(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 6, 3), np.uint8))
+    for place, paths in (
+        ("*/*.png", ("a", "b")),
+        ("b/*.png", ("b",)),
+        ("b", ("b",)),
+        ("a/1.png", ("a/1.png",)),
+    ):
+        source = ImageSource(tmp_path / place)
+        assert source.open().paths == tuple(tmp_path / path for path in paths)
+        source.close()

@@ -74,13 +74,24 @@ def test_an_endless_street() -> None:
     assert source.scene.length is None
 
 
-def test_size_and_rate_go_to_the_street_unless_it_has_its_own() -> None:
+def test_size_and_rate_go_to_the_street() -> None:
     source = open_source("street:length=1", size=(96, 64), rate=15)
-    own = open_source("street:length=1,size=64x48,rate=20", size=(96, 64), rate=15)
     assert isinstance(source, StreetSource)
-    assert isinstance(own, StreetSource)
     assert (source.scene.size, source.scene.rate) == ((96, 64), Fraction(15))
-    assert (own.scene.size, own.scene.rate) == ((64, 48), Fraction(20))
+
+
+def test_a_street_with_a_size_of_its_own_is_scaled() -> None:
+    source = open_source("street:length=1,size=64x48", size=(96, 64))
+    assert source.open().size == (96, 64)
+    assert next(source.frames()).size == (96, 64)
+    source.close()
+    assert isinstance(open_source("street:size=64x48", size=(64, 48)), StreetSource)
+
+
+def test_a_rate_that_contradicts_the_street_s_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"rate 15 contradicts 'street:rate=20'; give only one"):
+        open_source("street:rate=20", rate=15)
+    assert isinstance(open_source("street:rate=29.97", rate=29.97), StreetSource)
 
 
 def test_films_and_pictures_are_scaled(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from keywarp.engines.errors import UsageError
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.sources.scaled import ScaledSource
 from keywarp.pipeline.sources.street import StreetSource
 
 from .films import JumpingClock, read_all
@@ -74,16 +77,35 @@ def test_live_frames_that_come_too_late_are_left_out() -> None:
     np.testing.assert_array_equal(step.field, expected.field)
 
 
-def test_waiting_ends_when_the_source_is_closed() -> None:
+@pytest.mark.parametrize("end", [StreetSource.close, StreetSource.interrupt])
+def test_waiting_ends_when_the_source_is_closed_or_interrupted(end: Callable[[StreetSource], None]) -> None:
     source = StreetSource(size=SIZE, rate=0.01, live=True)
     source.clock = ManualClock()
     source.open()
     stream = source.frames()
     next(stream)
-    closing = threading.Timer(0.1, source.close)
-    closing.start()
+    ended_s: list[float] = []
+
+    def act() -> None:
+        end(source)
+        ended_s.append(time.monotonic())
+
+    ending = threading.Timer(0.1, act)
+    ending.start()
     assert list(stream) == []
-    closing.join()
+    ending.join()
+    assert time.monotonic() - ended_s[0] < 0.1
+    source.close()
+
+
+def test_a_scaled_source_passes_an_interrupt_on() -> None:
+    source = ScaledSource(StreetSource(size=SIZE, rate=0.01, live=True), (32, 24))
+    source.open()
+    stream = source.frames()
+    next(stream)
+    source.interrupt()
+    assert list(stream) == []
+    source.close()
 
 
 def test_an_endless_street() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.codec.context import Flags
@@ -360,6 +361,30 @@ def test_a_film_over_http(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     assert "hidden" not in info.name
     assert _pts(frames) == _pts(local)
     np.testing.assert_array_equal(frames[7].bgr, local[7].bgr)
+
+
+def test_that_the_audio_of_a_url_is_not_copied_is_noted(tmp_path: Path, serve: Callable[[Path], str]) -> None:
+    film = write_film(tmp_path / "silent.mp4", pictures(3))
+    with av.open(str(film)) as given, av.open(str(tmp_path / "loud.mp4"), "w") as output:
+        picture = output.add_stream_from_template(given.streams.video[0])
+        sound = output.add_stream("aac", rate=48_000)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                output.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 48_000
+        output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    url = serve(tmp_path)
+    for name, notes in (
+        ("silent.mp4", []),
+        ("loud.mp4", [f"the audio of '{url}/loud.mp4' is not copied: it is for local files only"]),
+    ):
+        source = VideoSource(f"{url}/{name}?token=hidden")
+        info, _ = read_all(source)
+        assert info.audio is None
+        assert source.notes == notes
 
 
 def test_the_file_with_audio_is_named() -> None:

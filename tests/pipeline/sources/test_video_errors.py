@@ -149,6 +149,38 @@ def test_a_live_stream_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 10 < len(frames) <= 150
 
 
+def test_a_live_stream_that_breaks_off_after_an_interrupt_just_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "READ_TIMEOUT_S", 1.0)
+    port = _closed_port()
+    camera = threading.Thread(target=_send, args=(port, 150))
+    camera.start()
+    source = VideoSource(f"udp://127.0.0.1:{port}")
+    source.open()
+
+    def interrupt_the_silence() -> None:
+        camera.join()
+        source.interrupt()
+
+    interrupting = threading.Thread(target=interrupt_the_silence)
+    interrupting.start()
+    frames = list(source.frames())
+    source.close()
+    interrupting.join()
+    assert frames
+    assert source.notes == []
+
+
+def test_an_interrupt_ends_a_film_without_a_word(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures(3))
+    source = VideoSource(film)
+    source.open()
+    source.interrupt()
+    assert len(list(source.frames())) == 1
+    assert source.losses.total == 0
+    assert source.notes == []
+    source.close()
+
+
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_a_server_that_never_answers(scheme: str, silent_peer: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "OPEN_TIMEOUT_S", 0.3)

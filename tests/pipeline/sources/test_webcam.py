@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +148,41 @@ def test_bad_frames_are_counted_and_an_unplugged_camera_ends(
         got.extend(source.frames())
     source.close()
     assert source.losses.by_cause == {"undecodable": 2}
+
+
+class StalledCamera(FakeCamera):
+    """Gives one frame, then each read waits and fails."""
+
+    def grab(self) -> bool:
+        self.taken += 1
+        if self.taken > 2:
+            time.sleep(0.2)
+        return self.taken <= 2
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1])
+def test_an_interrupted_camera_that_stalls_ends_with_its_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after_s: float
+) -> None:
+    camera = StalledCamera(pictures(2))
+    plug_in(monkeypatch, tmp_path, lambda: camera)
+    source = WebcamSource(0)
+    source.open()
+    stream = source.frames()
+    next(stream)
+    interrupt = threading.Timer(after_s, source.interrupt)
+    interrupt.start()
+    assert list(stream) == []
+    interrupt.join()
+    source.close()
+    assert camera.taken <= 4
+
+
+@LINUX
+def test_a_read_of_v4l2_takes_a_second_at_most(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", raising=False)
+    plug_in(monkeypatch, tmp_path, lambda: FakeCamera(pictures(1)))
+    source = WebcamSource(0)
+    source.open()
+    source.close()
+    assert os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] == "1"
