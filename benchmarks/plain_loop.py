@@ -41,7 +41,7 @@ def measure(
 def _pipeline(
     level: str, source: str, size: tuple[int, int] | None, preset: str | None, threads: int | None
 ) -> dict[str, Any]:
-    sink = "null" if preset is None else str(OUT / f"{level}.mp4")
+    sink = "null:overlay" if preset is None else str(OUT / f"{level}.mp4")
     run = Run(
         source,
         level=level,

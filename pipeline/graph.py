@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from keywarp.engines.errors import GraphError, KeywarpError, SourceError, StageError
@@ -31,6 +32,10 @@ _LIVE_LINK_FRAMES = 1
 
 # Python's default of 5 ms lets a busy thread hold up a frame for a quarter of its time.
 _SWITCH_INTERVAL_S = 0.0005
+
+# How far decoding, drawing and encoding step back behind the models, whose results everything waits for. Enough
+# to settle who goes first on a full machine, too little to lose much to other programs.
+_NICE = 4
 
 
 class Graph:
@@ -195,7 +200,7 @@ class _Work:
         self._frame_index: int | None = None
 
     def thread(self, info: StreamInfo) -> threading.Thread:
-        return _thread(lambda: self._run(info), self._stage.name)
+        return _thread(lambda: self._run(info), self._stage.name, urgent=self._stage.urgent)
 
     def _run(self, info: StreamInfo) -> None:
         try:
@@ -286,9 +291,21 @@ class _Pump:
         return not self._entrance.is_closed
 
 
-def _thread(work: Callable[[], None], name: str) -> threading.Thread:
+def _thread(work: Callable[[], None], name: str, *, urgent: bool = False) -> threading.Thread:
+    def run() -> None:
+        if not urgent:
+            _step_back()
+        work()
+
     # A daemon, so that a program whose caller forgot a half-read run can still end.
-    return threading.Thread(target=work, name=f"keywarp-{name}", daemon=True)
+    return threading.Thread(target=run, name=f"keywarp-{name}", daemon=True)
+
+
+def _step_back() -> None:
+    """Let the engines' threads have a core before this one, where the system has priorities for threads."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _succeed(dropped: Packet, following: Packet) -> Packet:

@@ -43,12 +43,14 @@ class Stage(ABC):
     ``open`` comes first, before any frame is read, and once. ``process`` comes once for each delivered frame,
     in the order of the stream. ``close`` comes once after the last call, also after an error in any stage
     and also where ``open`` raised. A packet holds what ``reads`` names; the stage writes all that ``writes``
-    names. Whatever a method raises stops the run and reaches the caller with stage and frame.
+    names. Stages that are ``urgent`` get a free core before the others do. Whatever a method raises stops the
+    run and reaches the caller with stage and frame.
     """
 
     name: str
     reads: tuple[Key[Any], ...] = ()
     writes: tuple[Key[Any], ...] = ()
+    urgent: bool = False
 
     def open(self, info: StreamInfo) -> None:  # noqa: B027 - nothing to open is a fine default
         """Get ready for a stream."""

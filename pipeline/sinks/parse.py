@@ -18,7 +18,8 @@ from .window import WindowSink
 
 _WORDS = ("null", "window", "jsonl:", "png:")
 _ACCEPTED = (
-    "FILE.mp4, .mov, .m4v or .mkv; FILE.jsonl or 'jsonl:-'; 'png:FOLDER' or 'FOLDER/'; 'window'; 'null'"
+    "FILE.mp4, .mov, .m4v or .mkv; FILE.jsonl or 'jsonl:-'; 'png:FOLDER' or 'FOLDER/'; 'window'; 'null'; "
+    "'null:overlay'"
 )
 
 
@@ -38,6 +39,8 @@ def make_sink(
     kind, colon, place = text.partition(":")
     suffix = Path(text).suffix.lower()
     if text == "null":
+        return NullSink()
+    if text == "null:overlay":
         return NullSink(OVERLAY)
     if text == "window":
         return WindowSink(on_quit=on_quit)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keywarp.engines.errors import UsageError
 
-_NO_PLACE = frozenset({"null", "window", "jsonl:-"})
+_NO_PLACE = frozenset({"null", "null:overlay", "window", "jsonl:-"})
 
 
 def place_of(text: str) -> Path | None:

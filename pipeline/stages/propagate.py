@@ -44,6 +44,7 @@ class Propagate(Stage, Generic[Result]):
         runner: Runner | None = None,
     ) -> None:
         self.name = name
+        self.urgent = True
         self.writes = (result, propagation)
         self.model = model
         self._setup = setup

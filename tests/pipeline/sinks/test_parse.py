@@ -18,6 +18,7 @@ from keywarp.pipeline.sinks.window import WindowSink
     ("text", "kind", "name"),
     [
         ("null", NullSink, "null"),
+        ("null:overlay", NullSink, "null"),
         ("window", WindowSink, "window"),
         ("out.mp4", VideoSink, "mp4"),
         ("a/b.MKV", VideoSink, "mkv"),
