@@ -44,7 +44,7 @@ class VideoSink(Sink):
     The source's audio is copied, cut where the video ends; where it cannot be, ``notes`` says why.
 
     A file that is cut short, by a kill or a full disk, plays up to its last second: mp4 is written in
-    fragments and made a plain file by ``close``. A full disk raises :class:`SinkError` with how many frames
+    fragments and stays so. A full disk raises :class:`SinkError` with how many frames
     were kept, which ``written`` then counts; a file without any is removed. A file that was there before is
     replaced once the encoder has accepted a frame; without a frame it stays, and no new one is made.
     """
@@ -207,7 +207,8 @@ def _container_options(kind: str, time_base: Fraction) -> dict[str, str]:
     while timescale < _SMALLEST_TIMESCALE:  # as the muxer chooses the track's own
         timescale *= 2
     return {
-        "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",
+        # Not hybrid_fragmented: FFmpeg 8 then ends the track before a frame that is alone in the last fragment.
+        "movflags": "frag_keyframe+delay_moov",
         "frag_duration": str(_FRAGMENT_US),
         "movie_timescale": str(timescale),  # edit lists count in it: the first frame's time stays exact
     }
