@@ -67,8 +67,8 @@ class KeyOutput(Generic[Result]):
 class Model(ABC, Generic[Result]):
     """A card, its compiled parts and the decoding of their outputs.
 
-    ``open`` once, then any number of full runs and propagations from one thread, then ``close``. Before
-    ``open`` only the card may be used.
+    ``open``, then any number of full runs and propagations from one thread, then ``close``; then it may be opened
+    again. Before ``open`` only the card may be used.
     """
 
     card: Card

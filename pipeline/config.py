@@ -17,6 +17,7 @@ from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Size
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+TRAINING = CONFIGS / "training"
 
 
 def parse_size(value: object) -> object:
@@ -55,7 +56,7 @@ def _named(value: object) -> object:
 class FlowConfig(_Strict):
     """Step flow: an estimator's name (``dis:fast``, ``source``) and its grid (None: its own choice)."""
 
-    method: str = "dis:ultrafast"
+    method: str = "dis"
     size: SizeText | None = None
 
 
@@ -97,18 +98,27 @@ class RunConfig(_Strict):
     sinks: tuple[str, ...] = ()
 
 
-def config_names() -> tuple[str, ...]:
+def config_names(folder: Path = CONFIGS) -> tuple[str, ...]:
     """The names that ``--config`` accepts beside a file."""
-    return tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")))
+    return tuple(path.stem for path in sorted(folder.glob("*.yaml")))
 
 
 def read_config(name_or_path: str) -> dict[str, Any]:
     """The settings in a bundled configuration or a YAML file, not yet validated."""
+    return _read_yaml(name_or_path, CONFIGS)
+
+
+def read_training(name_or_path: str) -> dict[str, Any]:
+    """The settings in a bundled training recipe or a YAML file, not yet validated."""
+    return _read_yaml(name_or_path, TRAINING)
+
+
+def _read_yaml(name_or_path: str, bundled: Path) -> dict[str, Any]:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        if name_or_path not in config_names():
-            raise unknown_name("configuration", name_or_path, config_names())
-        path = CONFIGS / f"{name_or_path}.yaml"
+        if name_or_path not in config_names(bundled):
+            raise unknown_name("configuration", name_or_path, config_names(bundled))
+        path = bundled / f"{name_or_path}.yaml"
     try:
         settings = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_packages_their_data_and_nothing_else(wheel: Path, t
     inside = {name.removeprefix("keywarp/") for name in names if name.startswith("keywarp/")}
     wanted = {"__init__.py", "__main__.py", "py.typed"}
     wanted |= {str(path.relative_to(tree)) for package in PACKAGES for path in (tree / package).rglob("*.py")}
-    wanted |= {str(path.relative_to(tree)) for path in (tree / "configs").glob("*.yaml")}
+    wanted |= {str(path.relative_to(tree)) for path in (tree / "configs").rglob("*.yaml")}
     weights = tree / "models" / "weights"
     cards = list(weights.glob("*.json"))
     assert cards

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from keywarp.engines.errors import ModelError
 
@@ -16,14 +16,16 @@ from .enet import ENet
 UNUSED = "num_batches_tracked"
 
 
-def write_weights(network: ENet, path: Path) -> None:
-    """Write a network's weights and statistics as fp16."""
+def write_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights and statistics as fp16: all of them, or the file stays as it was."""
     tensors = {
         name: value.half().contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith(UNUSED)
     }
-    save_file(tensors, path)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    partial.replace(path)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

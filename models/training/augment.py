@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keywarp.models.labels import VOID
 
+from . import weather
 from .dataset import Sample
 
 PADDING_GRAY = 110
@@ -22,6 +23,7 @@ SHRINKS_BY_AREA = 0.7
 class Augmentation:
     """How much samples change. ``scale`` is a range of factors; the rest are the widest changes up and down.
 
+    ``blur``, ``noise``, ``jpeg``, ``night`` and ``rain`` are the shares of samples that see them.
     ``gain`` and ``gamma`` change the picture, ``tint`` each channel apart (all as factors 1/(1+x) to 1+x),
     ``offset`` is in grey levels, ``fade`` the largest share of colour taken away.
     """
@@ -32,13 +34,32 @@ class Augmentation:
     tint: float = 0.12
     offset: float = 20.0
     fade: float = 0.8
+    blur: float = 0.1
+    noise: float = 0.05
+    jpeg: float = 0.1
+    night: float = 0.05
+    rain: float = 0.05
 
     def apply(self, sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
         """A changed copy of ``sample`` cut or padded to ``size`` (width, height); padding is void."""
         bgr, labels = _crop(sample, size, _between(rng, *self.scale), rng)
         if rng.random() < 0.5:
             bgr, labels = cv2.flip(bgr, 1), cv2.flip(labels, 1)
-        return Sample(self._color(bgr, rng), labels)
+        return Sample(self._spoiled(self._color(bgr, rng), rng), labels)
+
+    def _spoiled(self, bgr: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """In the order of the world, the lens, the sensor and the file."""
+        steps = (
+            (self.rain, weather.in_rain),
+            (self.night, weather.at_night),
+            (self.blur, weather.blurred),
+            (self.noise, weather.noisy),
+            (self.jpeg, weather.compressed),
+        )
+        for share, change in steps:
+            if rng.random() < share:
+                bgr = change(bgr, rng)
+        return bgr
 
     def _color(self, bgr: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         if rng.random() < 0.5:

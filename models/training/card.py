@@ -11,12 +11,6 @@ from keywarp.models.networks.enet import ENet
 
 from .config import TrainConfig
 
-RECIPE = (
-    "Cross entropy, classes weighted by 1/ln({offset} + share); AdamW, rate {rate} after a warm-up, then "
-    "half a cosine; parts of {width}x{height} pixels of pictures scaled by {low} to {high}, flipped, their "
-    "light and colour changed; running mean of the weights."
-)
-
 
 def enet_card(
     network: ENet,
@@ -50,18 +44,31 @@ def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> P
     return Provenance(
         data=list(config.data),
         licence=config.licence,
-        recipe=RECIPE.format(
-            offset=config.weight_offset,
-            rate=config.rate,
-            width=config.size[0],
-            height=config.size[1],
-            low=config.scale[0],
-            high=config.scale[1],
-        ),
+        recipe=recipe(config),
         command=config.command(),
         seed=config.seed,
         training_minutes=round(sum(row["seconds"] for row in rows) / 60, 1),
         accuracy=_latest_scores(config, rows),
+    )
+
+
+def recipe(config: TrainConfig) -> str:
+    """How a run teaches, in words."""
+    loss = f"Cross entropy, classes weighted by 1/ln({config.weight_offset} + share)"
+    if config.lovasz:
+        loss += f", plus {config.lovasz:g} times the Lovász-Softmax loss"
+    rates = f"AdamW at {config.rate:g}"
+    if config.optimiser == "muon":
+        rates = f"Muon at {config.matrix_rate:g} for matrices and {rates} for the rest"
+    starts = [0.0, *(stage[0] for stage in config.growth)]
+    parts = [config.part(round(share * config.epochs)) for share in starts]
+    sizes = ", then ".join(
+        f"{p.width}x{p.height} pixels of pictures scaled by {p.low} to {p.high}" for p in parts
+    )
+    return (
+        f"{loss}; {rates}, after a warm-up and then half a cosine; {config.epochs} epochs in batches of "
+        f"{config.batch}: parts of {sizes}; flipped, their light and colour changed, some blurred, noisy, "
+        "compressed, at night or in rain; running mean of the weights."
     )
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.models.labels import CLASS_SETS
 
-OPTIONS = ("data", "out", "size", "epochs", "seed")
-"""Settings with an option of their own on the command line; the others are given by ``--set``."""
+OPTIONS = ("network", "data", "out", "size", "epochs", "seed")
+"""Settings with an option or argument of their own on the command line; the others are given by ``--set``."""
+OPTIMISERS = ("muon", "adamw")
+_NOT_OF_THE_RESULT = (
+    "out",
+    "check",
+    "check_every",
+    "until",
+    "licence",
+    "save_every_s",
+    "workers",
+    "pictures",
+)
+
+
+class Part(NamedTuple):
+    """What is cut out of pictures: ``width`` x ``height`` pixels, after scaling them by ``low`` to ``high``."""
+
+    width: int
+    height: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,61 +40,92 @@ class TrainConfig:
 
     data: data sets to train on, see :func:`keywarp.models.training.dataset.load_data`.
     out: folder for everything that the run writes.
-    check: data sets to score on, never trained on; every ``check_every`` epochs and at the end.
+    network: its name. class_set: what it tells apart.
+    check: data sets to score on, never trained on; every ``check_every`` epochs and at the end; ``pictures`` of
+        the first are drawn each time.
     size: (width, height) of the parts of pictures trained on, in pixels, multiples of 8.
     scale: smallest and largest factor that pictures are scaled by before a part is cut out.
+    growth: smaller parts to begin with, each (share of the epochs done, width, height, low, high): until that
+        share of the epochs is done, parts have that size, scaled by ``low`` to ``high``.
+    blur, noise, jpeg, night, rain: shares of samples that are made worse so.
     init: weights to begin with, such as those of an earlier run (None: random).
-    rate, warm_up: the highest learning rate; the epochs it takes to reach it.
-    decay: weight decay. dropout: see ENet. average: decay of the running mean of weights, per step.
-    weight_offset: see :func:`keywarp.models.training.train.class_weights`.
+    optimiser: ``muon`` for the matrices and AdamW for the rest, or ``adamw`` for all.
+    rate, matrix_rate: the highest learning rates, of AdamW and of Muon. warm_up: the epochs it takes to reach them.
+    decay: weight decay. dropout: the network's. average: decay of the running mean of weights, per step.
+    weight_offset: see :func:`keywarp.models.training.losses.class_weights`.
+    lovasz: weight of the Lovász loss beside the cross entropy; 0 for none.
     licence: what the card says of the weights' licence, which the data's licences decide.
     until: stop after this epoch, as an interruption would; the next call goes on (None: to the end).
-    compiled: whether torch compiles the training step (minutes at the start, then a quarter faster).
+    compiled: whether torch compiles the network (a minute at the start, then a quarter faster).
+    device: ``cpu``, ``cuda``, or ``auto``: CUDA where there is one. On CUDA the network runs in bfloat16.
+    threads: of the CPU. workers: threads beside them that change samples; 0 for none, None: none on a CPU.
+    save_every_s: a checkpoint is written whenever so many seconds have passed, and after each epoch.
     """
 
     data: tuple[str, ...]
     out: Path
+    network: str = "enet"
     size: tuple[int, int] = (480, 360)
     epochs: int = 40
     seed: int = 0
     check: tuple[str, ...] = ()
     batch: int = 8
     scale: tuple[float, float] = (0.5, 1.5)
+    growth: tuple[tuple[float, int, int, float, float], ...] = ()
+    blur: float = 0.1
+    noise: float = 0.05
+    jpeg: float = 0.1
+    night: float = 0.05
+    rain: float = 0.05
     init: Path | None = None
+    optimiser: str = "muon"
     rate: float = 2e-3
+    matrix_rate: float = 0.02
     warm_up: float = 1.0
     decay: float = 1e-2
     dropout: tuple[float, float] = (0.01, 0.1)
     average: float = 0.99
     weight_offset: float = 1.05
+    lovasz: float = 1.0
     class_set: str = "camvid"
     check_every: int = 5
+    pictures: int = 4
     threads: int = 2
+    workers: int | None = None
+    device: str = "auto"
     licence: str = "that of the data"
     until: int | None = None
     compiled: bool = False
+    save_every_s: float = 60.0
 
     def __post_init__(self) -> None:
         if not self.data:
             raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
         if self.class_set not in CLASS_SETS:
             raise unknown_name("class set", self.class_set, CLASS_SETS)
-        if any(side < 8 or side % 8 for side in self.size):
-            raise UsageError(
-                f"size {self.size[0]}x{self.size[1]}: width and height have to be multiples of 8"
-            )
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise UsageError(f"scale {self.scale[0]} to {self.scale[1]} is no range of factors")
-        self._check_counts()
+        if self.optimiser not in OPTIMISERS:
+            raise unknown_name("optimiser", self.optimiser, OPTIMISERS)
+        for part in self._parts():
+            _check_part(part)
+        self._check_growth()
+        self._check_numbers()
 
-    def _check_counts(self) -> None:
+    def _check_growth(self) -> None:
+        shares = [stage[0] for stage in self.growth]
+        if shares != sorted(shares) or any(not 0 < share < 1 for share in shares):
+            raise UsageError(f"growth has shares {shares}: between 0 and 1, in rising order, are meant")
+
+    def _check_numbers(self) -> None:
         for name in ("epochs", "batch", "check_every", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}: at least 1 is meant")
-        if not (self.rate > 0 and self.weight_offset > 1 and 0 <= self.average < 1):
+        for name in ("blur", "noise", "jpeg", "night", "rain"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} {getattr(self, name)}: a share of the samples, 0 to 1, is meant")
+        if not (min(self.rate, self.matrix_rate) > 0 and self.weight_offset > 1 and 0 <= self.average < 1):
             raise UsageError(
-                f"rate {self.rate} has to be over 0, weight offset {self.weight_offset} over 1, "
-                f"average {self.average} in 0 to 1"
+                f"rate {self.rate} and matrix_rate {self.matrix_rate} have to be over 0, weight offset "
+                f"{self.weight_offset} over 1, average {self.average} in 0 to 1"
             )
 
     @property
@@ -82,9 +133,19 @@ class TrainConfig:
         """The epoch after which this call stops."""
         return self.epochs if self.until is None else min(self.epochs, self.until)
 
+    def part(self, epoch: int) -> Part:
+        """What is cut out of pictures in an epoch, counted from 0."""
+        for share, *part in self.growth:
+            if epoch < share * self.epochs:
+                return Part(*part)  # type: ignore[arg-type]
+        return Part(*self.size, *self.scale)
+
+    def _parts(self) -> list[Part]:
+        return [*(Part(*stage[1:]) for stage in self.growth), Part(*self.size, *self.scale)]
+
     def command(self) -> str:
         """The command line that starts this run, with the settings that differ from the usual ones."""
-        words = ["keywarp", "train", "enet"]
+        words = ["keywarp", "train", self.network]
         for spec in self.data:
             words += ["--data", spec]
         words += ["--out", str(self.out), "--size", f"{self.size[0]}x{self.size[1]}"]
@@ -97,12 +158,18 @@ class TrainConfig:
 
     def identity(self) -> dict[str, Any]:
         """All that the result depends on, in types that a checkpoint can hold."""
-        skipped = {"out", "check", "check_every", "until", "licence"}
         return {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self).items()
-            if name not in skipped
+            if name not in _NOT_OF_THE_RESULT
         }
+
+
+def _check_part(part: Part) -> None:
+    if any(side < 8 or side % 8 for side in part[:2]):
+        raise UsageError(f"size {part.width}x{part.height}: width and height have to be multiples of 8")
+    if not 0 < part.low <= part.high:
+        raise UsageError(f"scale {part.low} to {part.high} is no range of factors")
 
 
 def _as_yaml(value: Any) -> str:

@@ -4,31 +4,25 @@ A data set is named by a line of text, ``KIND:ARGUMENTS``:
 
 * ``camvid:DIR``: pictures ``DIR/STEM.png`` or ``.jpg``, labels ``DIR_labels/STEM.png`` (one channel, 8 bits);
   or the same in ``DIR/train`` and ``DIR/train_labels``.
+* ``pictures:DIR,labels=DIR,map=cityscapes``: label maps with numbers of their own, see
+  :mod:`keywarp.models.training.class_map`.
 * ``street:seed=0,length=400,every=10,size=480x360``: frames 0, 10, 20, ... of a street scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from keywarp.engines.errors import UsageError, unknown_name
-from keywarp.models.labels import VOID, ClassSet
+from keywarp.models.datasets import LabelMap, Pair, Pixels, find_pairs, labels_beside
+from keywarp.models.datasets import Sample as Sample
+from keywarp.models.labels import ClassSet
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A picture, (H, W, 3) uint8 BGR, and its labels, (H, W) uint8: a class, or VOID for no class."""
-
-    bgr: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+from .class_map import ClassMap, find_nested
+from .memory import check_samples
 
 
 def load_data(spec: str, classes: ClassSet) -> list[Sample]:
@@ -36,61 +30,39 @@ def load_data(spec: str, classes: ClassSet) -> list[Sample]:
     kind, _, arguments = spec.partition(":")
     if kind == "camvid":
         return list(_folder(Path(arguments), classes))
+    if kind == "pictures":
+        return list(_mapped(arguments, classes))
     if kind == "street":
         return list(_street(arguments))
-    raise unknown_name("data set", kind, ("camvid", "street"))
+    raise unknown_name("data set", kind, ("camvid", "pictures", "street"))
 
 
 def _folder(pictures: Path, classes: ClassSet) -> Iterator[Sample]:
-    if (pictures / "train").is_dir():
-        pictures /= "train"
-    labels = pictures.with_name(pictures.name + "_labels")
-    for folder in (pictures, labels):
-        if not folder.is_dir():
-            raise UsageError(
-                f"data set folder '{folder}' does not exist; 'camvid:DIR' takes pictures in DIR and "
-                "labels of the same names in DIR_labels, or DIR/train and DIR/train_labels"
-            )
-    paths = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not paths:
-        raise UsageError(f"'{pictures}' holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
-    for path in paths:
-        yield read_sample(path, labels / f"{path.stem}.png", classes)
+    split = "train" if (pictures / "train").is_dir() else None
+    yield from _read(find_pairs(pictures, split), partial(LabelMap.read, classes=classes))
 
 
-def read_sample(picture: Path, labels: Path, classes: ClassSet) -> Sample:
-    """A picture and its labels from files; the label that follows the last class means void."""
-    bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise UsageError(f"picture '{picture}' cannot be read")
-    if not labels.is_file():
-        raise UsageError(f"picture '{picture}' has no labels: '{labels}' does not exist")
-    found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
-    if found is None or found.ndim != 2 or found.dtype != np.uint8:
-        raise UsageError(f"labels '{labels}' are not a picture of one channel of 8 bits")
-    if found.shape != bgr.shape[:2]:
-        raise UsageError(
-            f"labels '{labels}' are {found.shape[1]}x{found.shape[0]}, "
-            f"their picture is {bgr.shape[1]}x{bgr.shape[0]}"
-        )
-    return Sample(bgr.astype(np.uint8, copy=False), _void_last(found, labels, classes))
+def _mapped(arguments: str, classes: ClassSet) -> Iterator[Sample]:
+    place, _, rest = arguments.partition(",")
+    options = _options("pictures", rest, {"labels": "", "map": "", "picture_end": "", "label_end": ""})
+    pictures = Path(place).expanduser()
+    labels = Path(options["labels"]).expanduser() if options["labels"] else labels_beside(pictures)
+    table = ClassMap.named(options["map"], classes) if options["map"] else None
+    pairs = find_nested(pictures, labels, options["picture_end"], options["label_end"])
+    yield from _read(pairs, table.read if table else partial(LabelMap.read, classes=classes))
 
 
-def _void_last(found: NDArray[np.uint8], path: Path, classes: ClassSet) -> NDArray[np.uint8]:
-    found = np.where(found == len(classes), np.uint8(VOID), found)
-    wrong = found[(found >= len(classes)) & (found != VOID)]
-    if wrong.size:
-        raise UsageError(
-            f"labels '{path}' hold the value {wrong[0]}; class set '{classes.name}' has "
-            f"0 to {len(classes) - 1}, and {len(classes)} or {VOID} for void"
-        )
-    return found
+def _read(pairs: Sequence[Pair], labels_of: Callable[[LabelMap], Pixels]) -> Iterator[Sample]:
+    folder = str(pairs[0].picture.parent)
+    check_samples(len(pairs), math.prod(pairs[0].labels.size), folder)
+    for pair in pairs:
+        yield Sample(pair.read_picture(), labels_of(pair.labels))
 
 
 def _street(arguments: str) -> Iterator[Sample]:
     from keywarp.flow.scenes.street import StreetScene
 
-    options = _options(arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
+    options = _options("street", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
     length, every = _integer(options, "length", 1), _integer(options, "every", 1)
     scene = StreetScene(
         size=parse_size(options["size"]), rate=30, length=length, seed=_integer(options, "seed", 0)
@@ -100,12 +72,12 @@ def _street(arguments: str) -> Iterator[Sample]:
         yield Sample(frame.bgr.copy(), frame.classes.copy())
 
 
-def _options(text: str, defaults: dict[str, str]) -> dict[str, str]:
+def _options(kind: str, text: str, defaults: dict[str, str]) -> dict[str, str]:
     options = dict(defaults)
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         if name not in defaults:
-            raise unknown_name("option of data set 'street'", name, defaults)
+            raise unknown_name(f"option of data set '{kind}'", name, defaults)
         options[name] = value
     return options
 

@@ -1,176 +1,215 @@
-"""The training loop of segmentation networks: resumable, the same result each time it is run.
+"""The training loop: resumable at any step, the same result each time it is run.
 
-Every random choice comes from the seed, the epoch and the place in it, so a run that was stopped after an
-epoch and resumed is the run that was not. Equal results need the same kind of processor, the same
-versions of packages and the same number of threads, which decide the order that sums are taken in.
+Every random choice comes from the seed, the epoch and the place in it, so a run that was stopped and resumed
+is the run that was not. Equal results need the same kind of processor, the same versions of packages and the
+same number of threads, which decide the order that sums are taken in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
 from keywarp.engines.errors import UsageError
-from keywarp.models.labels import VOID
-from keywarp.models.metrics import confusion, scores
-from keywarp.models.networks.enet import ENet
-from keywarp.models.networks.normalise import normalise
 
-from .augment import Augmentation
+from .checkpoint import Checkpoint
 from .config import TrainConfig
-from .dataset import Sample
+from .optimise import Optimisers, rate_factor
+from .task import Task
 
+S = TypeVar("S")
 Row = dict[str, float]
+Log = Callable[[str], None]
 LARGEST_GRADIENT = 5.0
 STEPS_PER_LINE = 20
 
 
-class Trainer:
-    """A network, its optimiser and the running mean of its weights, moved on epoch by epoch.
+class Trainer(Generic[S]):
+    """A network, its optimisers and the running mean of its weights, moved on epoch by epoch.
 
     ``averaged`` is the network whose weights are the running mean: the one to keep. ``rows`` has a row of
     figures for each finished epoch. Raises UsageError if the samples do not fill one batch.
     """
 
-    def __init__(self, network: ENet, samples: Sequence[Sample], config: TrainConfig) -> None:
+    def __init__(self, network: nn.Module, task: Task[S], samples: Sequence[S], config: TrainConfig) -> None:
         if len(samples) < config.batch:
-            raise UsageError(f"{len(samples)} samples do not fill a batch of {config.batch}; lower --batch")
-        # the faster layout of each way of running
-        self._layout = torch.contiguous_format if config.compiled else torch.channels_last
+            raise UsageError(f"{len(samples)} samples do not fill a batch of {config.batch}; lower batch")
         self.config = config
-        self.network: ENet = network.to(memory_format=self._layout).train()  # type: ignore[call-overload]
+        self.task = task
+        self.device = torch.device(_device(config.device))
+        # The faster layout of each way of running.
+        on_cpu_as_written = self.device.type == "cpu" and not config.compiled
+        self._layout = torch.channels_last if on_cpu_as_written else torch.contiguous_format
+        self.network = network.to(self.device, memory_format=self._layout).train()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(network).eval()
         self.epoch = 0
         self.rows: list[Row] = []
+        self._losses: list[float] = []
+        self._seconds = 0.0
         self._samples = samples
-        self._weights = class_weights(samples, network.classes, config.weight_offset)
-        self._optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-        self._loss: Callable[[Tensor, Tensor], Tensor] = self._plain_loss
-        if config.compiled:
-            self._loss = torch.compile(self._plain_loss)
+        task.prepare(samples)
+        self._optimisers = Optimisers(network, task.last_layers(network), config)
+        self._forward = torch.compile(network, dynamic=False) if config.compiled else network
 
-    def run_epoch(self, log: Callable[[str], None] = lambda _: None) -> Row:
-        """One pass over all samples; the epoch's row of figures, to which others may be added."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.epoch)
-        start_s, losses = time.monotonic(), list[float]()
-        steps = len(self._samples) // self.config.batch
-        for images, labels in self._batches():
-            rate = self._set_rate(self.epoch + len(losses) / steps)
-            losses.append(self._step(images, labels))
-            if len(losses) % STEPS_PER_LINE == 0:
-                left_s = (time.monotonic() - start_s) / len(losses) * (steps - len(losses))
-                at = f"epoch {self.epoch + 1}/{self.config.epochs} step {len(losses)}/{steps}"
-                log(f"{at} loss {losses[-1]:.3f}, {left_s:.0f} s left in this epoch")
-        self.epoch += 1
-        seconds = time.monotonic() - start_s
-        self.rows.append(
-            {
-                "epoch": self.epoch,
-                "loss": float(np.mean(losses)),
-                "rate": rate,
-                "seconds": seconds,
-                "minutes left": seconds / 60 * (self.config.last_epoch - self.epoch),
-            }
-        )
-        return self.rows[-1]
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self._samples) // self.config.batch
 
-    def check(self, checks: dict[str, list[Sample]]) -> Row:
-        """``miou`` and ``accuracy`` of the averaged network on each named data set."""
+    def run_epoch(self, save: Callable[[], None] = lambda: None, log: Log = lambda _: None) -> Row:
+        """One pass over all samples, or the rest of one; its row of figures, to which others may be added.
+
+        ``save`` is called between steps, every now and then.
+        """
+        saved_s = since_s = time.monotonic()
+        for inputs, *truth in self._batches(len(self._losses)):
+            self._losses.append(self._step(inputs, truth))
+            now_s = time.monotonic()
+            self._seconds, since_s = self._seconds + now_s - since_s, now_s
+            if len(self._losses) % STEPS_PER_LINE == 0:
+                log(self._progress())
+            if now_s - saved_s > self.config.save_every_s:
+                save()
+                saved_s = now_s
+        return self._finish_epoch()
+
+    def check(self, checks: dict[str, Sequence[S]]) -> Row:
+        """The figures of the averaged network on each named data set."""
         return {
             f"{name} {key}": value
             for name, samples in checks.items()
-            for key, value in evaluate(self.averaged, samples).items()
+            for key, value in self.task.evaluate(self.averaged, samples).items()
         }
 
     def save(self, path: Path) -> None:
         """Write everything that :meth:`resume` needs, all of it or nothing."""
-        state = {
-            "settings": self.config.identity(),
-            "epoch": self.epoch,
-            "rows": self.rows,
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        Checkpoint(
+            self.config.identity(),
+            {
+                "epoch": self.epoch,
+                "losses": self._losses,
+                "seconds": self._seconds,
+                "rows": self.rows,
+                "network": self.network.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimisers": self._optimisers.state(),
+            },
+        ).write(path)
 
     def resume(self, path: Path) -> bool:
         """Go on from a file of :meth:`save`; whether there is one."""
         if not path.is_file():
             return False
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["settings"] != self.config.identity():
-            raise UsageError(
-                f"'{path}' is of a run with other settings; name another folder with --out, or remove it"
-            )
+        state = Checkpoint.read(path, self.config.identity()).state
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimisers.restore(state["optimisers"])
         self.epoch, self.rows = state["epoch"], state["rows"]
+        self._losses, self._seconds = state["losses"], state["seconds"]
         return True
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All samples, changed at random, in a random order; what fills no batch waits an epoch."""
+    def _finish_epoch(self) -> Row:
+        self.epoch += 1
+        left = sum(self._pixels(epoch) for epoch in range(self.epoch, self.config.last_epoch))
+        minutes = self._seconds / 60
+        self.rows.append(
+            {
+                "epoch": self.epoch,
+                "loss": float(np.mean(self._losses)),
+                "rate": self._factor(self.epoch - 1 / self.steps) * self.config.rate,
+                "seconds": self._seconds,
+                "minutes left": minutes * left / self._pixels(self.epoch - 1),
+            }
+        )
+        self._losses, self._seconds = [], 0.0
+        return self.rows[-1]
+
+    def _pixels(self, epoch: int) -> int:
+        part = self.config.part(epoch)
+        return part.width * part.height
+
+    def _progress(self) -> str:
+        left_s = self._seconds / len(self._losses) * (self.steps - len(self._losses))
+        at = f"epoch {self.epoch + 1}/{self.config.epochs} step {len(self._losses)}/{self.steps}"
+        return f"{at} loss {self._losses[-1]:.3f}, {left_s:.0f} s left in this epoch"
+
+    def _batches(self, done: int) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of this epoch from ``done`` on; samples that fill no batch wait an epoch."""
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(self._samples))
-        for first in range(0, len(order) - self.config.batch + 1, self.config.batch):
-            chosen = [self._changed(int(i)) for i in order[first : first + self.config.batch]]
-            images = normalise(torch.from_numpy(np.stack([s.bgr for s in chosen])))
-            labels = torch.from_numpy(np.stack([s.labels for s in chosen])).long()
-            yield images.contiguous(memory_format=self._layout), labels
+        size = self.config.batch
+        chosen = [order[i * size : (i + 1) * size] for i in range(done, self.steps)]
+        with contextlib.ExitStack() as stack:
+            for samples in self._changed(chosen, stack):
+                inputs, *truth = self.task.batch(samples)
+                yield inputs.to(self.device, memory_format=self._layout), *(t.to(self.device) for t in truth)
 
-    def _changed(self, index: int) -> Sample:
+    def _changed(self, chosen: Sequence[Any], stack: contextlib.ExitStack) -> Iterator[list[S]]:
+        """The samples of each batch, changed; by workers a few batches ahead, if there are any."""
+        workers = self._workers()
+        if not workers:
+            yield from ([self._change(int(i)) for i in batch] for batch in chosen)
+            return
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="samples")
+        stack.callback(pool.shutdown, cancel_futures=True)
+        batches = iter(chosen)
+        waiting = [[pool.submit(self._change, int(i)) for i in batch] for batch in islice(batches, 4)]
+        while waiting:
+            yield [future.result() for future in waiting.pop(0)]
+            waiting += [[pool.submit(self._change, int(i)) for i in batch] for batch in islice(batches, 1)]
+
+    def _workers(self) -> int:
+        if self.config.workers is not None:
+            return self.config.workers
+        return 0 if self.device.type == "cpu" else min(12, os.cpu_count() or 1)
+
+    def _change(self, index: int) -> S:
         rng = np.random.default_rng([self.config.seed, self.epoch, index])
-        augmentation = Augmentation(scale=self.config.scale)
-        return augmentation.apply(self._samples[index], self.config.size, rng)
+        return self.task.changed(self._samples[index], self.config.part(self.epoch), rng)
 
-    def _plain_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(self.network(images), labels, self._weights, ignore_index=VOID)
-
-    def _step(self, images: Tensor, labels: Tensor) -> float:
-        loss = self._loss(images, labels)
+    def _step(self, inputs: Tensor, truth: Sequence[Tensor]) -> float:
+        step = len(self._losses)
+        torch.manual_seed((self.config.seed * 1_000_003 + self.epoch) * 1_000_003 + step)
+        self._optimisers.set_rates(self._factor(self.epoch + step / self.steps))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            output = self._forward(inputs)
+        rng = np.random.default_rng([self.config.seed, self.epoch, step, 1])
+        loss = self.task.loss(output, truth, rng)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimisers.step()
         move_towards(self.averaged, self.network, self.config.average)
-        return float(loss.detach())
+        return self._checked(float(loss.detach()))
 
-    def _set_rate(self, epoch: float) -> float:
-        rate = self.config.rate * rate_factor(epoch, self.config.warm_up, self.config.epochs)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        return rate
+    def _checked(self, loss: float) -> float:
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"the loss became {loss} in epoch {self.epoch + 1}; lower rate and matrix_rate, and start again from the "
+                "last checkpoint by the same call in another folder with init"
+            )
+        return loss
 
-
-def rate_factor(epoch: float, warm_up: float, epochs: int) -> float:
-    """The learning rate as a share of the highest: a warm-up, then half a cosine to a hundredth."""
-    if epoch < warm_up:
-        return 0.05 + 0.95 * epoch / warm_up
-    done = (epoch - warm_up) / max(epochs - warm_up, 1e-9)
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    def _factor(self, epoch: float) -> float:
+        return rate_factor(epoch, self.config.warm_up, self.config.epochs)
 
 
-def class_weights(samples: Sequence[Sample], classes: int, offset: float) -> Tensor:
-    """(classes,): 1 / ln(offset + share of the class), the mean over classes 1.
-
-    Paszke et al. (2016), section 5.1, have offset 1.02; a larger one favours rare classes less.
-    """
-    counts = np.zeros(classes, np.int64)
-    for sample in samples:
-        counts += np.bincount(sample.labels.ravel(), minlength=256)[:classes]
-    weights = 1 / np.log(offset + counts / max(1, int(counts.sum())))
-    return torch.from_numpy(weights / weights.mean()).float()
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("device cuda: torch finds no GPU here; use device=cpu, or a torch with CUDA")
+    return name
 
 
 @torch.no_grad()
@@ -182,14 +221,3 @@ def move_towards(averaged: nn.Module, network: nn.Module, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
-
-
-@torch.no_grad()
-def evaluate(network: ENet, samples: Sequence[Sample]) -> dict[str, float]:
-    """Scores of a network in eval mode over samples at their own size."""
-    counts = np.zeros((network.classes, network.classes), np.int64)
-    for sample in samples:
-        image = normalise(torch.from_numpy(sample.bgr)[None])
-        labels = network(image).argmax(1)[0].to(torch.uint8).numpy()
-        counts += confusion(sample.labels, labels, network.classes)
-    return scores(counts)

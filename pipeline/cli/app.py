@@ -26,7 +26,7 @@ Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or
 Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
 Interval = Annotated[int | None, typer.Option(help="A key frame every so many frames; 1: every frame.")]
 Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
-Flow = Annotated[str | None, typer.Option(help="dis:ultrafast, dis:fast, dis:medium or source.")]
+Flow = Annotated[str | None, typer.Option(help="dis, dis:ultrafast, dis:fast, dis:medium or source.")]
 Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
 Rate = Annotated[float | None, typer.Option(help="Frames per second of a camera or a folder of pictures.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads in all; default: every core.")]
@@ -102,6 +102,49 @@ def demo(
     raise typer.Exit(run_command(source, settings, out / "report.json", quiet))
 
 
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="Model name or card.")] = "enet",
+    data: Annotated[str | None, typer.Option(help="camvid:DIR: labelled pictures.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Which pictures of DIR: DIR/NAME, labels in DIR/NAME_labels.")
+    ] = None,
+    sequence: Annotated[
+        str | None, typer.Option(help="A labelled sequence: a folder of pictures, or a video file.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="The sequence's labels, PNGs; default: SEQUENCE_labels.")
+    ] = None,
+    intervals: Annotated[str | None, typer.Option(help="Of the sequence; default: 1,2,3,5,10.")] = None,
+    level: Level = None,
+    flow: Flow = None,
+    size: Size = None,
+    engine: Engine = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    assignments: Assignments = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw the sequence at the largest interval: FILE.jpg or FILE.png.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score a model on labelled pictures, and what propagation costs it on a labelled sequence."""
+    from .evaluate import Wanted, evaluate_command
+
+    flags: dict[str, Any] = {
+        "models": [model],
+        "level": level,
+        "flow.method": flow,
+        "size": size,
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+    }
+    wanted = Wanted(data, split, sequence, labels, intervals, json, sheet)
+    evaluate_command(wanted, flags, assignments or [], quiet)
+
+
 @app.command()
 def models() -> None:
     """List the models that come with keywarp."""
@@ -150,21 +193,26 @@ def export(
 def train(
     network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
     data: Annotated[
-        list[str],
-        typer.Option(help="camvid:FOLDER (with train/ and train_labels/) or street:seed=0,length=400."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and checkpoints.")] = Path(
-        "runs/enet"
-    ),
-    size: Annotated[str, typer.Option(help="Crop size as WIDTHxHEIGHT.")] = "480x360",
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
-    seed: Annotated[int, typer.Option()] = 0,
+        list[str] | None,
+        typer.Option(
+            help="camvid:FOLDER (with train/ and train_labels/), pictures:FOLDER,labels=FOLDER or "
+            "street:seed=0,length=400; repeat to mix."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for weights, card, log and checkpoints; runs/NETWORK.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the parts trained on, as WIDTHxHEIGHT.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    config: Annotated[str | None, typer.Option(help="A bundled recipe's name, or a YAML file.")] = None,
     assignments: Assignments = None,
 ) -> None:
     """Train a network. Started again with the same folder, it goes on where it was."""
     from .networks import train_command
 
-    train_command(network, data, out, size, epochs, seed, assignments or [])
+    flags = {"data": data, "out": out, "size": size, "epochs": epochs, "seed": seed}
+    train_command(network, config, flags, assignments or [])
 
 
 def main() -> None:

@@ -7,16 +7,20 @@ import importlib.util
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from keywarp.engines.errors import KeywarpError, ModelError, UsageError, missing_package, unknown_name
 from keywarp.models.card import read_card
-from keywarp.pipeline.config import parse_size, read_value
+from keywarp.models.training.config import TrainConfig
+from keywarp.pipeline.config import parse_size, read_training, read_value
 from keywarp.pipeline.sinks.output import make_folder, remove_empty
 
 from .files import write_json
 
 NETWORKS = ("enet",)
+TRAINED = ("enet",)
+"""The networks that can be trained: keys of ``keywarp.models.training.train.TASKS``, which needs torch."""
 
 
 def complexity_command(network: str, classes: int, size: str, file: Path | None) -> None:
@@ -53,57 +57,53 @@ def export_command(network: str, weights: Path, out: Path, name: str | None) -> 
     )
 
 
-def train_command(
-    network: str, data: list[str], out: Path, size: str, epochs: int, seed: int, assignments: list[str]
-) -> None:
-    """Train, saying after each epoch how it goes."""
-    _check(network, "keywarp train")
-    from keywarp.models.training.config import TrainConfig
-    from keywarp.models.training.train import train_enet
+def train_command(network: str, config: str | None, flags: dict[str, Any], assignments: list[str]) -> None:
+    """Train, saying after each epoch how it goes. ``flags`` that are None are as the configuration says."""
+    _check(network, "keywarp train", TRAINED)
+    from keywarp.models.training.train import train
 
-    settings: dict[str, Any] = {
-        "data": tuple(data),
-        "out": out,
-        "size": _size(size),
-        "epochs": epochs,
-        "seed": seed,
-        **_assigned(assignments, {field.name: field.type for field in dataclasses.fields(TrainConfig)}),
-    }
-    console = Console(highlight=False, markup=False)
-    try:
-        config = TrainConfig(**settings)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"a training setting has a value of the wrong kind: {error}") from error
-    made = make_folder(out)
-    try:
-        folder = train_enet(config, console.print)
-    except KeywarpError:
-        remove_empty(made)
-        raise
-    console.print(
-        f"wrote {folder}/weights.safetensors; next: keywarp export {network} --weights {folder}/weights.safetensors"
-    )
-
-
-def _assigned(assignments: list[str], accepted: dict[str, Any]) -> dict[str, Any]:
-    """``key=value`` texts as training settings; lists become tuples, folders paths."""
-    settings: dict[str, Any] = {}
+    settings = read_training(config) if config else {}
+    settings.update({key: value for key, value in flags.items() if value is not None})
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set takes key=value, such as batch=8; given: '{text}'")
+        settings[key] = read_value(text, value)
+    wanted = training_config({"out": f"runs/{network}", **settings, "network": network})
+    console = Console(highlight=False, markup=False)
+    made = make_folder(wanted.out)
+    try:
+        folder = train(wanted, console.print)
+    except KeywarpError:
+        remove_empty(made)
+        raise
+    weights = folder / "weights.safetensors"
+    console.print(f"wrote {weights}; next: keywarp export {network} --weights {weights}")
+
+
+def training_config(settings: dict[str, Any]) -> TrainConfig:
+    """Settings as text or YAML have them, validated. Raises UsageError for names and values that are not accepted."""
+    accepted = [field.name for field in dataclasses.fields(TrainConfig)]
+    for key in settings:
         if key not in accepted:
             raise unknown_name("training setting", key, accepted)
-        parsed = read_value(text, value)
-        if isinstance(parsed, list):
-            parsed = tuple(parsed)
-        settings[key] = Path(parsed) if "Path" in str(accepted[key]) else parsed
-    return settings
+    if isinstance(settings.get("size"), str):
+        settings = {**settings, "size": _size(settings["size"])}
+    if "data" not in settings:
+        raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
+    try:
+        return TypeAdapter(TrainConfig).validate_python(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"training setting '{name}' cannot be {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        ) from error
 
 
-def _check(network: str, command: str) -> None:
-    if network not in NETWORKS:
-        raise unknown_name("network", network, NETWORKS)
+def _check(network: str, command: str, accepted: tuple[str, ...] = NETWORKS) -> None:
+    if network not in accepted:
+        raise unknown_name("network", network, accepted)
     for package in ("torch", "ptflops", "onnx", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, "torch", command)

@@ -20,11 +20,16 @@ from keywarp.models.networks.files import load_enet
 from keywarp.models.training.augment import Augmentation
 from keywarp.models.training.config import TrainConfig
 from keywarp.models.training.dataset import Sample
-from keywarp.models.training.train import train_enet
-from keywarp.models.training.trainer import Trainer, class_weights, move_towards, rate_factor
+from keywarp.models.training.losses import class_weights
+from keywarp.models.training.optimise import rate_factor
+from keywarp.models.training.segmentation import Segmentation
+from keywarp.models.training.train import train
+from keywarp.models.training.trainer import Trainer, move_towards
 
 STREET = "street:seed=0,length=80,every=10,size=96x64"
-NO_CHANGE = Augmentation(scale=(1, 1), gain=0, gamma=0, tint=0, offset=0, fade=0)
+NO_CHANGE = Augmentation(
+    scale=(1, 1), gain=0, gamma=0, tint=0, offset=0, fade=0, blur=0, noise=0, jpeg=0, night=0, rain=0
+)
 
 
 def tiny(out: Path, **changes: Any) -> TrainConfig:
@@ -45,7 +50,7 @@ def tiny(out: Path, **changes: Any) -> TrainConfig:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     config = tiny(tmp_path_factory.mktemp("run"))
-    assert train_enet(config) == config.out
+    assert train(config) == config.out
     return config
 
 
@@ -68,9 +73,9 @@ def test_the_card_names_weights_recipe_and_scores(run: TrainConfig) -> None:
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(run: TrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
-    train_enet(tiny(tmp_path, until=1))
-    train_enet(tiny(tmp_path), lines.append)
-    assert "going on after epoch 1" in lines
+    train(tiny(tmp_path, until=1))
+    train(tiny(tmp_path), lines.append)
+    assert "going on in epoch 2" in lines
     found, expected = (load_file(out / "weights.safetensors") for out in (tmp_path, run.out))
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
@@ -78,22 +83,22 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(run: TrainConfig, tmp
 
 def test_a_finished_run_trains_no_more(run: TrainConfig) -> None:
     before = (run.out / "last.pt").read_bytes()
-    train_enet(run)
+    train(run)
     assert (run.out / "last.pt").read_bytes() == before
 
 
 def test_resuming_with_other_settings_is_refused(run: TrainConfig) -> None:
-    with pytest.raises(UsageError, match="other settings"):
-        train_enet(replace(run, rate=0.1))
+    with pytest.raises(UsageError, match=r"other settings \(rate: 0.002 then, 0.1 now\)"):
+        train(replace(run, rate=0.1))
 
 
 def test_weights_to_begin_with_are_taken(run: TrainConfig, tmp_path: Path) -> None:
     weights = run.out / "weights.safetensors"
-    train_enet(tiny(tmp_path, init=weights, rate=1e-9, epochs=1))
+    train(tiny(tmp_path, init=weights, rate=1e-9, epochs=1))
     found, expected = load_file(tmp_path / "weights.safetensors"), load_file(weights)
     torch.testing.assert_close(found["fullconv.weight"], expected["fullconv.weight"])
     with pytest.raises(ModelError, match="cannot be read"):
-        train_enet(tiny(tmp_path / "other", init=tmp_path / "none.safetensors"))
+        train(tiny(tmp_path / "other", init=tmp_path / "none.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,11 @@ def test_weights_to_begin_with_are_taken(run: TrainConfig, tmp_path: Path) -> No
         ({"rate": float("nan")}, "rate nan"),
         ({"weight_offset": 1.0}, "weight offset"),
         ({"average": 1.0}, "average"),
+        ({"growth": ((0.7, 64, 48, 0.5, 1), (0.3, 96, 64, 0.5, 1))}, "rising order"),
+        ({"growth": ((1.0, 64, 48, 0.5, 1),)}, "between 0 and 1"),
+        ({"growth": ((0.5, 65, 48, 0.5, 1),)}, "size 65x48"),
+        ({"night": 1.5}, "night 1.5: a share"),
+        ({"optimiser": "muo"}, "did you mean 'muon'"),
         ({"class_set": "camvidd"}, "did you mean 'camvid'"),
     ],
 )
@@ -136,7 +146,7 @@ def sample() -> Sample:
 
 def test_too_few_samples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 samples do not fill a batch of 4"):
-        Trainer(ENet(), [sample()], tiny(tmp_path))
+        Trainer(ENet(), Segmentation(tiny(tmp_path)), [sample()], tiny(tmp_path))
 
 
 def test_augmentation_moves_picture_and_labels_alike() -> None:
@@ -167,7 +177,7 @@ def test_augmentation_depends_on_the_generator_alone() -> None:
 def test_rare_classes_weigh_more() -> None:
     labels = np.zeros((10, 10), np.uint8)
     labels[0, 0] = 1
-    weights = class_weights([Sample(np.zeros((10, 10, 3), np.uint8), labels)], 2, 1.02)
+    weights = class_weights([labels], 2, 1.02)
     assert weights[1] > weights[0] > 0
     assert weights.mean() == pytest.approx(1)
 

@@ -1,0 +1,65 @@
+"""Losses of segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
+from numpy.typing import NDArray
+from torch import Tensor
+
+from keywarp.models.labels import VOID
+
+
+def lovasz_softmax(scores: Tensor, labels: Tensor) -> Tensor:
+    """The Lovász extension of 1 - IoU, its mean over the classes that occur in ``labels``; 0 if none does.
+
+    ``scores``: (N, C, H, W). ``labels``: (N, H, W) int64, a class or VOID. All pictures of the batch count as
+    one (Berman et al., The Lovász-Softmax loss, CVPR 2018, sections 2.1 and 3.1).
+    """
+    classes = scores.shape[1]
+    known = labels.flatten() != VOID
+    shares = scores.softmax(1).permute(1, 0, 2, 3).flatten(1)[:, known]  # (C, pixels)
+    truth = (labels.flatten()[known] == torch.arange(classes, device=labels.device)[:, None]).float()
+    errors, order = (truth - shares).abs().sort(dim=1, descending=True)
+    losses = (errors * _lovasz_gradient(truth.gather(1, order))).sum(1)
+    occurs = truth.any(1).float()
+    return (losses * occurs).sum() / occurs.sum().clamp(min=1)
+
+
+def _lovasz_gradient(truth: Tensor) -> Tensor:
+    """How much each error adds to 1 - IoU, errors in falling order, truth (C, pixels) (algorithm 1)."""
+    in_class = truth.sum(1, keepdim=True)
+    intersection = in_class - truth.cumsum(1)
+    union = in_class + (1 - truth).cumsum(1)
+    jaccard = 1 - intersection / union.clamp(min=1)
+    return torch.diff(jaccard, dim=1, prepend=torch.zeros_like(jaccard[:, :1]))
+
+
+def segmentation_loss(
+    scores: Tensor, labels: Tensor, weights: Tensor, *, lovasz: float, stride: int, start: tuple[int, int]
+) -> Tensor:
+    """Cross entropy by class weights, plus ``lovasz`` times the Lovász loss of every ``stride``-th pixel.
+
+    The Lovász loss sorts its pixels: all of them would cost more than the network. ``start`` (y, x) is the
+    first one, below ``stride``; drawing it anew each step gives all of them their turn.
+    """
+    loss = F.cross_entropy(scores, labels, weights, ignore_index=VOID)
+    if not lovasz:
+        return loss
+    every = (slice(start[0], None, stride), slice(start[1], None, stride))
+    return loss + lovasz * lovasz_softmax(scores[(..., *every)], labels[(..., *every)])
+
+
+def class_weights(label_maps: Iterable[NDArray[np.uint8]], classes: int, offset: float) -> Tensor:
+    """(classes,): 1 / ln(offset + share of the class), the mean over classes 1.
+
+    Paszke et al. (2016), section 5.1, have offset 1.02; a larger one favours rare classes less.
+    """
+    counts = np.zeros(classes, np.int64)
+    for labels in label_maps:
+        counts += np.bincount(labels.ravel(), minlength=256)[:classes]
+    weights = 1 / np.log(offset + counts / max(1, int(counts.sum())))
+    return torch.from_numpy(weights / weights.mean()).float()

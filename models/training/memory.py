@@ -1,0 +1,83 @@
+"""Whether a run fits into memory, asked before it begins: Linux ends a process that asks for too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keywarp.engines.errors import UsageError
+
+from .config import TrainConfig
+
+if TYPE_CHECKING:  # reading data sets needs no torch
+    import torch
+    from torch import Tensor, nn
+
+_PROBE = (2, 3, 64, 64)
+_GRADIENTS = 1.5
+"""What a step needs at its peak over what the forward pass keeps for the backward one: measured 1.3 for ENet."""
+
+
+def available_bytes(device: torch.device | None = None) -> int | None:
+    """Memory that can still be had, of a GPU or of the machine; None where the system does not say."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def check_samples(count: int, pixels: int, name: str) -> None:
+    """Raise UsageError if ``count`` pictures of so many pixels, with their labels, do not fit."""
+    _check(
+        count * pixels * 4,
+        available_bytes(),
+        f"{count} pictures of '{name}'",
+        "train on fewer or smaller ones",
+    )
+
+
+def check_step(network: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Raise UsageError if one step at the run's largest part does not fit."""
+    part = max((config.part(epoch) for epoch in range(config.epochs)), key=lambda p: p.width * p.height)
+    needed = kept_bytes(network) * config.batch * part.width * part.height * _GRADIENTS
+    what = f"a step of {config.batch} pictures of {part.width}x{part.height}"
+    _check(round(needed), available_bytes(device), what, "lower batch or size")
+
+
+def kept_bytes(network: nn.Module) -> float:
+    """What a network in training mode keeps for the backward pass, for each pixel of its input."""
+    import torch
+
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    device = next(network.parameters()).device
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, _same):
+        outputs: Any = network(torch.zeros(_PROBE, device=device))
+    del outputs
+    network.load_state_dict(state)  # the probe moved the running statistics
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    pixels = _PROBE[0] * _PROBE[2] * _PROBE[3]
+    return sum(size for pointer, size in kept.items() if pointer not in weights) / pixels
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _check(needed: int, available: int | None, what: str, advice: str) -> None:
+    if available is not None and needed > available:
+        raise UsageError(
+            f"too little memory: {what} take about {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; {advice}"
+        )

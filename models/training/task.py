@@ -1,0 +1,71 @@
+"""What the training loop needs to know of a kind of network, be it for segmentation or detection."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from keywarp.models.card import Card, Provenance
+
+from .config import Part, TrainConfig
+
+S = TypeVar("S")
+
+
+class Task(ABC, Generic[S]):
+    """One network and one way of teaching it; ``S`` is a sample in memory.
+
+    Every method but :meth:`prepare` is a function of its arguments: all chance comes from the generators that it
+    is given, so that a run can be taken up in the middle.
+    """
+
+    headline: str
+    """The figure of :meth:`evaluate` that says how good a network is; more is better."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """A new network. torch's seed decides its weights."""
+
+    @abstractmethod
+    def load(self, spec: str) -> Sequence[S]:
+        """The samples of a data set. Raises UsageError for text or files that cannot work."""
+
+    @abstractmethod
+    def prepare(self, samples: Sequence[S]) -> None:
+        """See all samples once before the first step: to weight classes, to find anchors."""
+
+    @abstractmethod
+    def changed(self, sample: S, part: Part, rng: np.random.Generator) -> S:
+        """A randomly changed copy of the size of ``part``. Several threads call it at once."""
+
+    @abstractmethod
+    def batch(self, samples: Sequence[S]) -> tuple[Tensor, ...]:
+        """The network's input, (N, 3, H, W) float32, then what :meth:`loss` compares its output with."""
+
+    @abstractmethod
+    def loss(self, output: Any, truth: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
+        """A number to make small."""
+
+    @abstractmethod
+    def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The layers whose outputs are the result; their weights are no matrices to Muon."""
+
+    @abstractmethod
+    def evaluate(self, network: nn.Module, samples: Sequence[S]) -> dict[str, float]:
+        """Figures of a network in eval mode, :attr:`headline` among them."""
+
+    @abstractmethod
+    def picture(self, network: nn.Module, samples: Sequence[S]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Samples, what is true and what the network says, side by side: (H, W, 3) uint8 BGR."""
+
+    @abstractmethod
+    def card(self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance) -> Card:
+        """The card of trained weights; ``files`` by part lie beside it."""
