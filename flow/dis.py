@@ -13,23 +13,26 @@ from keywarp.engines.errors import UsageError, unknown_name
 from .base import Image, Mask, Size, StepEstimator, StepFlow, resize_field
 from .compose import cell_grid
 
-# The preset, and how many pixels wide a cell of the flow that it really computes is: DIS stops at a coarser
-# level of its pyramid and enlarges the rest. Keeping its own cells loses nothing and makes all that follows
-# up to sixteen times cheaper.
+# The preset, how many pixels wide a cell of the flow that it really computes is, and how far its patches of 8 x 8
+# are apart where that is not the preset's own. DIS stops at a coarser level of its pyramid and enlarges the rest:
+# keeping its own cells loses nothing and makes all that follows up to sixteen times cheaper. `sparse` is
+# `ultrafast` with half the patches, on half again as many pixels for the same time: more accurate (docs/flow.md).
 PRESETS = {
-    "ultrafast": (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 4),
-    "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 4),
-    "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 2),
+    "sparse": (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 4, 6),
+    "ultrafast": (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 4, None),
+    "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 4, None),
+    "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 2, None),
 }
-# Half of a 640 x 360 frame each way. A larger picture is more accurate at the same cost for each of its pixels,
-# and at equal time a simple search on a larger picture beats a refined one on a smaller (docs/flow.md).
-_DEFAULT_PIXELS = 320 * 180
+_DEFAULT_PIXELS = 352 * 264
+# The pyramid halves the picture, and is less accurate where that leaves half a pixel over.
+_SIDE_STEP_PX = 8
+_SCENE_PIXELS = 320 * 180
 # DIS fails below this: its patches of 8 x 8 must fit into the coarsest level of its pyramid.
 _SMALLEST_SIDE_PX = 16
 
 
 class DisFlow(StepEstimator):
-    """DIS on the brightness of both frames, scaled to ``size`` (width, height; None: about 320 x 180 pixels in
+    """DIS on the brightness of both frames, scaled to ``size`` (width, height; None: about 352 x 264 pixels in
     the frame's shape).
 
     The flow's grid is that of DIS's finest level, a quarter of ``size`` (``medium``: half). Cells that point
@@ -37,12 +40,12 @@ class DisFlow(StepEstimator):
     count as still.
     """
 
-    def __init__(self, size: Size | None = None, preset: str = "ultrafast") -> None:
+    def __init__(self, size: Size | None = None, preset: str = "sparse") -> None:
         if preset not in PRESETS:
             raise unknown_name("DIS preset", preset, PRESETS)
         self.name = f"dis:{preset}"
         self._size = size
-        self._preset, self._cell_px = PRESETS[preset]
+        self._preset, self._cell_px, self._patch_stride_px = PRESETS[preset]
         self._dis: Any = None
 
     def step(self, previous: Image, current: Image) -> StepFlow:
@@ -52,10 +55,16 @@ class DisFlow(StepEstimator):
         if min(size) < _SMALLEST_SIDE_PX:
             return StepFlow.still(grid)
         if self._dis is None:
-            self._dis = cv2.DISOpticalFlow.create(self._preset)
+            self._dis = self._make()
         now, before = (np.ascontiguousarray(frame.gray(size)) for frame in (current, previous))
         field = resize_field(self._dis.calc(now, before, None), grid)
         return StepFlow(field, inside(field))
+
+    def _make(self) -> Any:
+        dis = cv2.DISOpticalFlow.create(self._preset)
+        if self._patch_stride_px is not None:
+            dis.setPatchStride(self._patch_stride_px)
+        return dis
 
 
 class KnownFlow(StepEstimator):
@@ -72,14 +81,24 @@ class KnownFlow(StepEstimator):
         step = current.known_step
         if step is None:
             raise UsageError("this source knows no flow of its own; use --flow dis")
-        return step.resized(self._size or picture_size(current.size))
+        return step.resized(self._size or shrunk(current.size, _SCENE_PIXELS))
 
 
 def picture_size(frame_size: Size) -> Size:
-    """The size of about 320 x 180 pixels that has the frame's shape; the frame's own where it is smaller."""
+    """The size of about 352 x 264 pixels that has about the frame's shape, its sides multiples of 8; the frame's own
+    where it is smaller."""
+    size = shrunk(frame_size, _DEFAULT_PIXELS)
+    if size == frame_size:
+        return size
+    width, height = (max(_SIDE_STEP_PX, round(side / _SIDE_STEP_PX) * _SIDE_STEP_PX) for side in size)
+    return width, height
+
+
+def shrunk(frame_size: Size, pixels: int) -> Size:
+    """A size of at most about ``pixels`` pixels, in the frame's shape."""
     width, height = frame_size
-    shrink = min(1.0, math.sqrt(_DEFAULT_PIXELS / (width * height)))
-    return max(1, round(width * shrink)), max(1, round(height * shrink))
+    factor = min(1.0, math.sqrt(pixels / (width * height)))
+    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def inside(field: np.ndarray[Any, np.dtype[np.float32]]) -> Mask:

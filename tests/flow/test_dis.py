@@ -78,8 +78,8 @@ def test_pictures_of_any_size_have_a_flow(size: Size) -> None:
 
 
 def test_the_search_picture_keeps_the_shape_and_never_grows() -> None:
-    assert picture_size((640, 360)) == (320, 180)
-    assert picture_size((1920, 1080)) == (320, 180)
+    assert picture_size((640, 360)) == (408, 232)
+    assert picture_size((1920, 1080)) == (408, 232)
     assert picture_size((96, 64)) == (96, 64)
     assert picture_size((5000, 1)) == (5000, 1)
 
