@@ -85,8 +85,8 @@ class KnownFlow(StepEstimator):
 
 
 def picture_size(frame_size: Size) -> Size:
-    """The size of about 352 x 264 pixels that has about the frame's shape, its sides multiples of 8; the frame's own
-    where it is smaller."""
+    """About 352 x 264 pixels in about the frame's shape, the sides multiples of 8; the frame's own size where it is
+    smaller."""
     size = shrunk(frame_size, _DEFAULT_PIXELS)
     if size == frame_size:
         return size

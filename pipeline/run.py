@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
 from keywarp.flow.build import make_step_estimator
-from keywarp.flow.keyframes import FixedInterval
+from keywarp.flow.keyframes import FixedInterval, KeyframePolicy
 from keywarp.models.base import Model, Setup
 from keywarp.models.build import load_model
 from keywarp.models.results import SegmentationMap
@@ -30,13 +32,27 @@ from .threads import ThreadBudget
 from .timing import RunTiming
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Ready parts that a run takes in the place of those that its configuration names; None: as configured.
+
+    ``models``: as many as are configured; the run opens and closes them. ``engine``: of all models. ``policy``
+    chooses the key frames of all models, in the place of their intervals.
+    """
+
+    models: Sequence[Model[SegmentationMap]] | None = None
+    engine: Engine | None = None
+    policy: KeyframePolicy | None = None
+
+
 class Run:
     """One pass over one source. Iterate it: each packet comes once all sinks have accepted it.
 
     ``source`` is a source or its text (``clip.mp4``, ``0``, ``street:``, a folder of pictures); ``settings`` are
-    the fields of :class:`RunConfig`. Everything that can be checked without opening the source is checked
-    here. ``packet[SEGMENTATION].labels`` and ``packet[PROPAGATION]`` hold the first model's results; those of
-    further models are under ``SEGMENTATION.of(name)``.
+    the fields of :class:`RunConfig`, ``parts`` what is used instead of making it from them. Everything that can
+    be checked without opening the source is checked here. ``packet[SEGMENTATION].labels`` and
+    ``packet[PROPAGATION]`` hold the first model's results; those of further models are under
+    ``SEGMENTATION.of(name)``.
     """
 
     def __init__(
@@ -45,14 +61,16 @@ class Run:
         config: RunConfig | None = None,
         *,
         clock: Clock | None = None,
+        parts: Parts | None = None,
         **settings: Any,
     ) -> None:
         self.config = make_config({**(config.model_dump() if config else {}), **settings})
         check_places(self.config.sinks, source if isinstance(source, str) else None)
         self._clock = clock or MonotonicClock()
+        self._parts = parts or Parts()
         self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
-        self.models = [load_model(entry.name) for entry in self.config.models]
+        self.models = list(self._parts.models or (load_model(entry.name) for entry in self.config.models))
         self.sinks = self._make_sinks()
         self.graph = Graph(self._stages(), self.sinks, clock=self._clock)
         keys = tuple(PROPAGATION.of(name) if name else PROPAGATION for name in self._names())
@@ -112,7 +130,7 @@ class Run:
     def _propagate(self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None) -> Stage:
         config = self.config
         setup = Setup(
-            engine=get_engine(config.engine),
+            engine=self._parts.engine or get_engine(config.engine),
             level=entry.level or config.level,
             precision=entry.precision or config.precision,
             size=entry.size,
@@ -121,7 +139,7 @@ class Run:
         return Propagate(
             model,
             setup,
-            policy=FixedInterval(entry.interval or config.interval),
+            policy=self._parts.policy or FixedInterval(entry.interval or config.interval),
             # One for each model: they run side by side, and an estimator takes one call at a time.
             steps=make_step_estimator(config.flow.method, config.flow.size),
             result=SEGMENTATION.of(name) if name else SEGMENTATION,

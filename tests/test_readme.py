@@ -18,9 +18,11 @@ import pytest
 import typer
 
 from keywarp.models.card import BUNDLED
+from keywarp.models.datasets import labels_beside, parse_data
 from keywarp.pipeline.cli import main
 from keywarp.pipeline.cli.app import app
 
+from .pipeline.labelled import mixed, write_labels, write_pairs
 from .pipeline.sources.films import pictures, write_film
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +31,7 @@ TEXTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = ("bash", "sh", "shell", "console")
 # What needs a device, a network or many minutes is parsed only.
-_RUNS = ("run", "demo", "models", "doctor", "complexity")
+_RUNS = ("run", "demo", "models", "doctor", "complexity", "eval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,11 @@ def test_every_make_target_exists(line: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a small ``clip.mp4`` in it."""
+    """The current folder, with a small ``clip.mp4`` in it, its labels, and a labelled split ``camvid/test``."""
     monkeypatch.chdir(tmp_path)
     write_film(tmp_path / "clip.mp4", pictures(4, (160, 96)))
+    write_labels(tmp_path / "clip_labels", [mixed(index, (160, 96)) for index in range(4)])
+    write_pairs(tmp_path / "camvid" / "test", [mixed(index) for index in range(2)])
     return tmp_path
 
 
@@ -150,6 +154,20 @@ def _provide(source: str) -> None:
         cv2.imwrite(str(pattern).replace("*", f"{index}"), picture)
 
 
+def _provide_labelled(data: str | None, split: str | None, sequence: str | None, labels: Path | None) -> None:
+    """The pictures, frames and label maps that an evaluation asks for."""
+    if data is not None:
+        write_pairs(parse_data(data)[1] / (split or ""), [mixed(index) for index in range(2)])
+    if sequence is not None:
+        place, frames = Path(sequence), 10
+        folder = labels or labels_beside(place.with_suffix(""))
+        write_labels(folder, [mixed(index, (160, 96)) for index in range(frames)])
+        if place.suffix:
+            write_film(place, pictures(frames, (160, 96)))
+        else:
+            write_labels(place, pictures(frames, (160, 96)))
+
+
 @pytest.mark.parametrize("line", _params(_commands("keywarp")))
 def test_every_command_that_needs_no_device_works(
     line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -163,6 +181,8 @@ def test_every_command_that_needs_no_device_works(
     if name == "run":
         _provide(arguments["source"])
         words = ["street:length=4,size=160x96" if word == "street:" else word for word in words]
+    if name == "eval":
+        _provide_labelled(*(arguments[key] for key in ("data", "split", "sequence", "labels")))
     if arguments.get("config") and arguments["config"].endswith((".yaml", ".yml")):
         Path(arguments["config"]).write_text("interval: 5\n")
     monkeypatch.setattr(sys, "argv", ["keywarp", *words])
@@ -175,6 +195,8 @@ def test_every_command_that_needs_no_device_works(
             assert Path(text.removeprefix("png:").removeprefix("jsonl:")).exists()
     if arguments.get("report") is not None:
         assert json.loads(Path(arguments["report"]).read_text())["frames"]["out"] > 0
+    if name == "eval" and arguments["json"] is not None:
+        assert 0 <= json.loads(Path(arguments["json"]).read_text())["miou"] <= 1
 
 
 @pytest.mark.parametrize("code", _params(_blocks("python")))

@@ -1,8 +1,8 @@
 """Pictures whose labels have the numbers of another data set.
 
-``pictures:DIR,labels=DIR,map=NAME,picture_end=TEXT,label_end=TEXT`` takes every picture below DIR, in sub-folders too,
-and from the same place below ``labels`` (DIR_labels if not given) the PNG of its name, with ``label_end`` instead of
-``picture_end`` at the name's end. ``map`` is ``cityscapes``, or a YAML file with a line ``NUMBER: CLASS`` for each
+``pictures:DIR,labels=DIR,map=NAME,picture_end=TEXT,label_end=TEXT`` takes every picture below DIR, in sub-folders
+too, and from the same place below ``labels`` (DIR_labels if not given) the PNG of its name, with ``label_end``
+instead of ``picture_end`` at the name's end. ``map`` is ``cityscapes``, or a YAML file with a line ``NUMBER: CLASS`` for each
 number that is a class; all others are void. Without a map the numbers are the classes' own.
 """
 
@@ -70,7 +70,7 @@ class ClassMap:
 
 
 def find_nested(pictures: Path, labels: Path, picture_end: str, label_end: str) -> list[Pair]:
-    """Every picture below a folder with its labels. Raises UsageError where there are none, or one has no labels."""
+    """Every picture below a folder with its labels. Raises UsageError for none, or one that has no labels."""
     for folder in (pictures, labels):
         if not folder.is_dir():
             raise UsageError(f"data set folder '{folder}' does not exist; give pictures:DIR,labels=DIR")

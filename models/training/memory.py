@@ -79,5 +79,6 @@ def _same(tensor: Tensor) -> Tensor:
 def _check(needed: int, available: int | None, what: str, advice: str) -> None:
     if available is not None and needed > available:
         raise UsageError(
-            f"too little memory: {what} take about {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; {advice}"
+            f"too little memory: {what} take about {needed / 1e9:.1f} GB, "
+            f"{available / 1e9:.1f} GB are free; {advice}"
         )

@@ -45,7 +45,7 @@ def train(config: TrainConfig, log: Log = lambda _: None) -> Path:
             raise
         width, height = config.size
         raise UsageError(
-            f"memory does not suffice for batches of {config.batch} pictures of {width}x{height}; lower batch or size"
+            f"too little memory for batches of {config.batch} pictures of {width}x{height}; lower batch or size"
         ) from error
 
 

@@ -195,8 +195,8 @@ class Trainer(Generic[S]):
     def _checked(self, loss: float) -> float:
         if not math.isfinite(loss):
             raise UsageError(
-                f"the loss became {loss} in epoch {self.epoch + 1}; lower rate and matrix_rate, and start again from the "
-                "last checkpoint by the same call in another folder with init"
+                f"the loss became {loss} in epoch {self.epoch + 1}; train again with lower rate and matrix_rate, "
+                "in another folder, with the last good weights as init if you like"
             )
         return loss
 

@@ -82,7 +82,7 @@ def train_command(network: str, config: str | None, flags: dict[str, Any], assig
 
 
 def training_config(settings: dict[str, Any]) -> TrainConfig:
-    """Settings as text or YAML have them, validated. Raises UsageError for names and values that are not accepted."""
+    """Settings as text or YAML have them, validated. Raises UsageError for names and values not accepted."""
     accepted = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
         if key not in accepted:

@@ -57,6 +57,7 @@ class Propagate(Stage, Generic[Result]):
         self._pending: KeySlot[Result] | None = None
         self._previous: Frame | None = None
         self._since_request: int | None = None
+        self._number = 0
 
     def open(self, info: StreamInfo) -> None:
         """Compile the model for this stream."""
@@ -72,7 +73,8 @@ class Propagate(Stage, Generic[Result]):
         frame = packet.frame
         if self._since_request is not None:
             self._since_request += 1
-        if self._pending is None and self._policy.is_key(Signals(self._since_request, frame.picture_type)):
+        signals = Signals(self._since_request, frame.picture_type, self._number)
+        if self._pending is None and self._policy.is_key(signals):
             self._request(packet)
         slot = self._latest_finished()
         for older in (slot, self._pending):
@@ -81,6 +83,7 @@ class Propagate(Stage, Generic[Result]):
         packet[self._result] = self._result_of(slot, packet)
         packet[self._propagation] = Propagation(slot.frame is frame, slot.age, slot.frame.index)
         self._previous = frame
+        self._number += 1
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""

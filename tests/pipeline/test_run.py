@@ -252,7 +252,7 @@ class _PictureSteps(StepEstimator):
 
 @lru_cache(maxsize=8)
 def enet_labels(
-    level: str = "features", interval: int = 1, flow: str = "dis:ultrafast", engine: str = "auto"
+    level: str = "features", interval: int = 1, flow: str = "dis", engine: str = "auto"
 ) -> list[Labels]:
     run = keywarp.Run(
         Drawn(), level=level, interval=interval, flow={"method": flow}, engine=engine, sinks=["null"]
@@ -260,7 +260,7 @@ def enet_labels(
     return [packet[SEGMENTATION].labels for packet in run]
 
 
-@pytest.mark.parametrize("flow", ["dis:ultrafast", "source"])
+@pytest.mark.parametrize("flow", ["dis", "source"])
 @pytest.mark.parametrize("level", ["features", "result"])
 def test_propagated_enet_is_closer_to_per_frame_enet_than_the_repeated_key_frame(
     level: str, flow: str

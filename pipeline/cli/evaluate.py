@@ -1,0 +1,209 @@
+"""``keywarp eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from keywarp.engines.errors import UsageError
+from keywarp.models.datasets import Pair, find_pairs, parse_data
+from keywarp.models.metrics import Scores
+from keywarp.pipeline.evaluation import (
+    Clip,
+    SequenceScores,
+    Subject,
+    evaluate_folder,
+    evaluate_sequence,
+    read_clip,
+)
+from keywarp.pipeline.evaluation.report import report
+from keywarp.pipeline.evaluation.sequence import INTERVALS, check_intervals, total_frames
+from keywarp.pipeline.evaluation.sheet import check_sheet, draw_sheet, write_sheet
+from keywarp.pipeline.picture import Pixels
+from keywarp.pipeline.sinks.output import Claim, is_same
+from keywarp.pipeline.sinks.places import check_places
+
+from .files import write_json
+from .run import settings_from
+from .scores import print_classes, print_intervals
+
+Tick = Callable[[], None]
+
+_FIXED = {
+    "interval": "name intervals with --intervals",
+    "sinks": "name outputs with --json and --sheet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be evaluated, and where the figures go; texts as the user gave them."""
+
+    data: str | None = None
+    split: str | None = None
+    sequence: str | None = None
+    labels: Path | None = None
+    intervals: str | None = None
+    json: Path | None = None
+    sheet: Path | None = None
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` where options are missing or have nothing to act on."""
+        if self.data is None and self.sequence is None:
+            raise UsageError(
+                "there is nothing to evaluate; give a data set (--data camvid:DIR), a labelled sequence "
+                "(--sequence FOLDER or VIDEO), or both"
+            )
+        owners = {"--split": (self.split, "--data", self.data)}
+        for name in ("labels", "intervals", "sheet"):
+            owners[f"--{name}"] = (getattr(self, name), "--sequence", self.sequence)
+        for option, (value, owner, of) in owners.items():
+            if value is not None and of is None:
+                raise UsageError(f"{option} belongs to {owner}, which is not given")
+        if self.sheet is not None:
+            check_sheet(self.sheet)
+        check_places([str(path) for path in (self.json, self.sheet) if path is not None], self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A model, and what it is to be scored on."""
+
+    subject: Subject
+    pairs: list[Pair] | None
+    clip: Clip | None
+    intervals: list[int]
+
+    @property
+    def places(self) -> set[Path]:
+        """The files and folders that are read."""
+        places = set() if self.clip is None else self.clip.places
+        return places.union(*({pair.picture.parent, pair.labels.path.parent} for pair in self.pairs or ()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Scores of the data set, with how many pictures it has, and of the sequence."""
+
+    pictures: tuple[int, Scores] | None
+    sequence: SequenceScores | None
+
+
+def evaluate_command(wanted: Wanted, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
+    """Evaluate, print tables, write files. What can be checked is checked before the first network runs."""
+    wanted.check()
+    given = _read(wanted, settings_from(None, flags, assignments))
+    outputs = [path for path in (wanted.json, wanted.sheet) if path is not None]
+    _check_not_input(outputs, given.places)
+    console = Console(quiet=quiet)
+    for path in outputs:
+        Claim(path).give_up()  # found out before the work whether it can be written, without a trace
+    found = _evaluate(given, console)
+    _print(console, given.subject, wanted, found)
+    _write(wanted, given, found)
+    if outputs:
+        console.print("wrote " + ", ".join(map(str, outputs)), highlight=False, markup=False)
+
+
+def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
+    for name, instead in _FIXED.items():
+        if name in settings:
+            raise UsageError(f"'{name}' cannot be set for an evaluation; {instead}")
+    subject = Subject(**settings)
+    pairs = _pairs(wanted, subject)
+    if wanted.sequence is None:
+        return _Input(subject, pairs, None, [])
+    clip = read_clip(wanted.sequence, wanted.labels, subject.classes)
+    return _Input(subject, pairs, clip, parse_intervals(wanted.intervals, len(clip)))
+
+
+def parse_intervals(text: str | None, frames: int) -> list[int]:
+    """``1,2,5`` as numbers; None: the usual ones, as far as a clip of so many frames can have them."""
+    if text is None:
+        return [interval for interval in INTERVALS if interval <= frames]
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdecimal() and int(part)):
+            raise UsageError(f"'{part}' in --intervals is no whole number of at least 1; write 1,2,5,10")
+    return check_intervals(map(int, parts), frames)
+
+
+def _pairs(wanted: Wanted, subject: Subject) -> list[Pair] | None:
+    if wanted.data is None:
+        return None
+    classes, folder = parse_data(wanted.data)
+    subject.check_classes(classes)
+    return find_pairs(folder, wanted.split)
+
+
+def _check_not_input(outputs: list[Path], places: set[Path]) -> None:
+    """Raise :class:`UsageError` where an output would take the place of a picture or a label map."""
+    for path in outputs:
+        if path.exists() and any(is_same(path, place) or is_same(path.parent, place) for place in places):
+            raise UsageError(f"output '{path}' would overwrite what is evaluated; give it another name")
+
+
+def _evaluate(given: _Input, console: Console) -> _Found:
+    pictures, sequence = None, None
+    if given.pairs is not None:
+        with _progress(console, "pictures", len(given.pairs)) as tick:
+            pictures = len(given.pairs), evaluate_folder(given.subject, given.pairs, tick)
+    if given.clip is not None:
+        with _progress(console, "frames", total_frames(given.intervals, len(given.clip))) as tick:
+            sequence = evaluate_sequence(given.subject, given.clip, given.intervals, tick)
+    return _Found(pictures, sequence)
+
+
+def _write(wanted: Wanted, given: _Input, found: _Found) -> None:
+    if wanted.json is not None:
+        data = {"data": wanted.data, "split": wanted.split, "sequence": wanted.sequence}
+        write_json(wanted.json, report(given.subject, data, found.pictures, found.sequence))
+    if wanted.sheet is not None and given.clip is not None and found.sequence is not None:
+        write_sheet(wanted.sheet, _sheet(given.subject, given.clip, found.sequence))
+
+
+@contextmanager
+def _progress(console: Console, what: str, total: int) -> Iterator[Tick]:
+    """A bar on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = console.is_terminal and not console.quiet
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _sheet(subject: Subject, clip: Clip, sequence: SequenceScores) -> Pixels:
+    interval = max(sequence.intervals)
+    scores = sequence.intervals[interval]
+    keys = f"a key frame every {interval} frames{_carried(subject)}" if interval > 1 else "every frame"
+    title = f"{_runs(subject)}: {keys}"
+    note = f"mIoU {100 * scores.miou:.2f} over all frames and phases; the network on every frame: "
+    note += f"{100 * sequence.per_frame.miou:.2f}; the key frame's result repeated: {100 * scores.repeat_miou:.2f}"
+    return draw_sheet(subject, clip, interval, title, note)
+
+
+def _runs(subject: Subject) -> str:
+    return f"{subject.model.card.name}, {subject.model.runs_on}"
+
+
+def _carried(subject: Subject) -> str:
+    config = subject.config
+    return f", by {config.models[0].level or config.level}, flow {config.flow.method}"
+
+
+def _print(console: Console, subject: Subject, wanted: Wanted, found: _Found) -> None:
+    if found.pictures is not None:
+        count, scores = found.pictures
+        place = " ".join(filter(None, (wanted.data, wanted.split)))
+        print_classes(console, f"{_runs(subject)}: {count} pictures of {place}", scores, subject.classes)
+    if found.sequence is not None:
+        title = f"{_runs(subject)}: {found.sequence.frames} frames of {wanted.sequence}"
+        if found.pictures is None:
+            print_classes(console, title, found.sequence.per_frame, subject.classes)
+        print_intervals(console, title + _carried(subject), found.sequence)

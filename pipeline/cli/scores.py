@@ -1,0 +1,65 @@
+"""Tables of scores, for the terminal."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from keywarp.models.labels import ClassSet
+from keywarp.models.metrics import Scores
+from keywarp.pipeline.evaluation import IntervalScores, SequenceScores
+
+_EXPLAINED = (
+    "mIoU in percent, the mean over all phases of the key frame; spread: between phases. Cost: points lost against "
+    "the network on every frame; its cost: where the key frame's result is only repeated. Lowest: of all key ages."
+)
+
+
+def print_classes(console: Console, title: str, scores: Scores, classes: ClassSet) -> None:
+    """A row for each class, then the means; percent."""
+    table = Table("class")
+    for heading in ("IoU", "accuracy", "Dice", "share"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    columns = scores.class_iou, scores.class_accuracy, scores.class_dice, scores.class_share
+    for label, name in enumerate(classes.names):
+        table.add_row(name, *(_percent(column[label], 1) for column in columns))
+    table.add_section()
+    table.add_row("mean", *map(_percent, (scores.miou, scores.mean_accuracy, scores.dice)), "", style="bold")
+    table.add_row("by share", _percent(scores.fw_iou), _percent(scores.pixel_accuracy), "", "")
+    _print(console, title, table, "Percent. Mean: of the classes that occur; by share: of all pixels.")
+
+
+def print_intervals(console: Console, title: str, sequence: SequenceScores) -> None:
+    """A row for each interval: what it scores, and what it costs against the network on every frame."""
+    table = Table()
+    for heading in ("interval", "mIoU", "cost", "repeated", "its cost", "spread", "lowest", "at age"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for scores in sequence.intervals.values():
+        table.add_row(*_interval_row(scores, sequence.per_frame.miou))
+    _print(console, title, table, _EXPLAINED)
+
+
+def _interval_row(scores: IntervalScores, per_frame: float) -> tuple[str, ...]:
+    return (
+        str(scores.interval),
+        _percent(scores.miou),
+        _percent(per_frame - scores.miou),
+        _percent(scores.repeat_miou),
+        _percent(per_frame - scores.repeat_miou),
+        _percent(scores.spread),
+        _percent(scores.min_miou),
+        str(scores.min_key_age),
+    )
+
+
+def _print(console: Console, title: str, table: Table, caption: str) -> None:
+    console.print(f"[bold]{escape(title)}[/]", highlight=False)
+    console.print(table)
+    console.print(f"[dim]{caption}[/]\n", highlight=False)
+
+
+def _percent(value: float, digits: int = 2) -> str:
+    return "-" if isnan(value) else f"{100 * value:.{digits}f}"

@@ -1,0 +1,16 @@
+"""Evaluation: a model, as a run sets it up, scored on labelled data sets and labelled sequences."""
+
+from .clip import Clip, read_clip
+from .folder import evaluate_folder
+from .sequence import IntervalScores, SequenceScores, evaluate_sequence
+from .subject import Subject
+
+__all__ = [
+    "Clip",
+    "IntervalScores",
+    "SequenceScores",
+    "Subject",
+    "evaluate_folder",
+    "evaluate_sequence",
+    "read_clip",
+]

@@ -1,0 +1,139 @@
+"""Labelled sequences: frames in order, and the truth of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from keywarp.engines.errors import UsageError
+from keywarp.models.datasets import LabelMap, labels_beside, pair_up
+from keywarp.models.labels import ClassSet
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.picture import Pixels
+from keywarp.pipeline.sources.base import Source
+from keywarp.pipeline.sources.images import find_images, natural_order
+from keywarp.pipeline.sources.location import check_exists
+from keywarp.pipeline.sources.parse import open_source
+from keywarp.pipeline.stage import StreamInfo
+
+from .pictures import PairSource
+
+_MOST_BYTES = 1 << 30
+# A decoded frame, the forms that models and flow ask of it, and its truth.
+_BYTES_A_PIXEL = 6
+
+
+class Clip:
+    """Frames and their truth. Kept in memory where they fit into ``most_bytes``; read anew for each pass if not.
+
+    Reads everything once: raises :class:`UsageError` for labels that do not belong to the frames, and whatever
+    the source raises.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_source: Callable[[], Source],
+        labels: Sequence[LabelMap],
+        classes: ClassSet,
+        *,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        self.name = name
+        self.classes = classes
+        self._make_source, self._labels = make_source, labels
+        self._frames: list[Frame] = []
+        with closing(make_source()) as source:
+            self._info = source.open()
+            width, height = self._info.size
+            self._is_kept = len(labels) * width * height * _BYTES_A_PIXEL <= most_bytes
+            self._read(source)
+        self._truth = [self._checked(label) for label in labels]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def places(self) -> set[Path]:
+        """The files and folders that frames and labels are in."""
+        return {*self._info.paths, *(label.path.parent for label in self._labels)}
+
+    def source(self) -> Source:
+        """A source of all frames, from the first on."""
+        return _Replay(self._info, self._frames) if self._is_kept else self._make_source()
+
+    def truth(self, index: int) -> Pixels:
+        """(H, W) uint8: the true classes of a frame, counted from 0, or VOID."""
+        found = self._truth[index]
+        return self._labels[index].read(self.classes) if found is None else found
+
+    def _read(self, source: Source) -> None:
+        count = 0
+        for count, frame in enumerate(source.frames(), 1):
+            if self._is_kept and count <= len(self._labels):
+                self._frames.append(frame)
+        if source.losses.total:
+            raise UsageError(
+                f"{source.losses.total} frames of '{self.name}' cannot be read, so that the others and the labels "
+                "are not in step; give a whole film, or its pictures"
+            )
+        if count != len(self._labels):
+            raise UsageError(
+                f"'{self.name}' has {count} frames, and there are {len(self._labels)} label maps; "
+                "each frame needs its own, in natural order of their names (2 before 10)"
+            )
+
+    def _checked(self, label: LabelMap) -> Pixels | None:
+        label.check_size(self._info.size, "frame")
+        values = label.read(self.classes)
+        return values if self._is_kept else None
+
+
+def read_clip(place: str | Path, labels: Path | None, classes: ClassSet) -> Clip:
+    """The sequence in a folder of pictures or a video file, with its labels (None: those in ``PLACE_labels``).
+
+    Pictures come in natural order, each with the PNG of its name. The frames of a video take the PNGs in natural
+    order, as many as there are frames.
+    """
+    path = Path(place).expanduser()
+    check_exists(path, "sequence")
+    folder = labels or labels_beside(path.with_suffix("") if path.is_file() else path)
+    if not folder.is_dir():
+        raise UsageError(
+            f"the folder of labels '{folder}' does not exist; name the one of '{place}' with --labels"
+        )
+    return _video(path, folder, classes) if path.is_file() else _folder(path, folder, classes)
+
+
+def _folder(path: Path, folder: Path, classes: ClassSet) -> Clip:
+    pairs = pair_up(find_images(str(path)), folder)
+    first = pairs[0].read_picture()
+    size = first.shape[1], first.shape[0]
+    return Clip(
+        str(path), lambda: PairSource(str(path), pairs, size), [pair.labels for pair in pairs], classes
+    )
+
+
+def _video(path: Path, folder: Path, classes: ClassSet) -> Clip:
+    found = sorted((p for p in folder.glob("*.png") if not p.name.startswith(".")), key=natural_order)
+    if not found:
+        raise UsageError(f"the folder of labels '{folder}' holds no PNG; give another one with --labels")
+    return Clip(str(path), lambda: open_source(str(path)), [LabelMap(p) for p in found], classes)
+
+
+class _Replay(Source):
+    """Frames that were read before."""
+
+    def __init__(self, info: StreamInfo, frames: Sequence[Frame]) -> None:
+        super().__init__()
+        self._info, self._frames = info, frames
+
+    def open(self) -> StreamInfo:
+        return self._info
+
+    def frames(self) -> Iterator[Frame]:
+        yield from self._frames
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,95 @@
+"""What an evaluation found, as ``keywarp eval --json`` writes it; docs/evaluation.md describes the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isnan
+from typing import Any
+
+from keywarp.models.metrics import CLASS_FIGURES, Scores
+
+from .sequence import IntervalScores, SequenceScores
+from .subject import Subject
+
+
+def report(
+    subject: Subject,
+    data: Mapping[str, str | None],
+    pictures: tuple[int, Scores] | None,
+    sequence: SequenceScores | None,
+) -> dict[str, Any]:
+    """The scores of the data set (how many pictures, and their scores), else those of the sequence, and intervals.
+
+    ``data`` says what was evaluated. A figure that does not exist is None.
+    """
+    found: dict[str, Any] = {
+        "model": subject.model.card.name,
+        "data": dict(data),
+        "settings": settings_of(subject),
+    }
+    if pictures is not None:
+        found |= {"frames": pictures[0], **figures(pictures[1], subject.classes.names)}
+    elif sequence is not None:
+        found |= {"frames": sequence.frames, **figures(sequence.per_frame, subject.classes.names)}
+    if sequence is not None:
+        best = sequence.per_frame.miou
+        found["sequence_frames"] = sequence.frames
+        found["intervals"] = {
+            str(interval): interval_figures(scores, best) for interval, scores in sequence.intervals.items()
+        }
+    return found
+
+
+def settings_of(subject: Subject) -> dict[str, Any]:
+    """What really ran: known once the model has."""
+    config = subject.config
+    engine, _, precision = subject.model.runs_on.partition(" ")
+    return {
+        "engine": engine,
+        "precision": precision or None,
+        "level": config.models[0].level or config.level,
+        "flow": {"method": config.flow.method, "size": _size(config.flow.size)},
+        "size": _size(config.size),
+        "input_size": _size(config.models[0].size),
+        "threads": config.threads,
+    }
+
+
+def figures(scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
+    """All figures of one confusion matrix, and those of each class by its name."""
+    by_class = {name: figure(scores) for name, figure in CLASS_FIGURES.items()}
+    return {
+        "miou": _number(scores.miou),
+        "pixel_accuracy": _number(scores.pixel_accuracy),
+        "mean_accuracy": _number(scores.mean_accuracy),
+        "fw_iou": _number(scores.fw_iou),
+        "dice": _number(scores.dice),
+        "classes": {
+            name: {figure: _number(values[label]) for figure, values in by_class.items()}
+            for label, name in enumerate(names)
+        },
+    }
+
+
+def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str, Any]:
+    """The figures of one interval; costs are what is lost against the network on every frame."""
+    return {
+        "miou": _number(scores.miou),
+        "spread": _number(scores.spread),
+        "pixel_accuracy": _number(scores.pixel_accuracy),
+        "cost": _number(per_frame_miou - scores.miou),
+        "min_miou": _number(scores.min_miou),
+        "min_key_age": scores.min_key_age,
+        "ages": [_number(age.miou) for age in scores.ages],
+        "phases": [_number(run.miou) for run in scores.phases],
+        "repeat_miou": _number(scores.repeat_miou),
+        "repeat_cost": _number(per_frame_miou - scores.repeat_miou),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else float(value)
+
+
+def _size(size: tuple[int, int] | None) -> str | None:
+    return None if size is None else f"{size[0]}x{size[1]}"

@@ -1,0 +1,174 @@
+"""What propagation costs: scores of a labelled sequence at several intervals, over all phases of the key frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from math import inf, isnan
+from statistics import fmean
+
+from keywarp.engines.errors import UsageError
+from keywarp.flow.keyframes import FixedInterval
+from keywarp.models.metrics import Counts, Scores
+from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
+from keywarp.pipeline.picture import Pixels
+
+from .clip import Clip
+from .subject import Subject
+
+INTERVALS = (1, 2, 3, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalScores:
+    """One interval: a run for each phase, whose key frames are frame 0 and phase, phase + interval, ...
+
+    ``phases``: the scores of each run over all its frames. ``ages``: of all frames of one key age, all runs
+    together. ``repeated``: of each run if the last key frame's result were repeated instead of propagated.
+    """
+
+    interval: int
+    phases: tuple[Scores, ...]
+    ages: tuple[Scores, ...]
+    repeated: tuple[Scores, ...]
+
+    @property
+    def miou(self) -> float:
+        """The mean mIoU of the phases."""
+        return fmean(run.miou for run in self.phases)
+
+    @property
+    def spread(self) -> float:
+        """The largest mIoU of a phase minus the smallest."""
+        figures = [run.miou for run in self.phases]
+        return max(figures) - min(figures)
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """The mean pixel accuracy of the phases."""
+        return fmean(run.pixel_accuracy for run in self.phases)
+
+    @property
+    def repeat_miou(self) -> float:
+        """The mean mIoU of the phases with repeated results."""
+        return fmean(run.miou for run in self.repeated)
+
+    @property
+    def min_key_age(self) -> int:
+        """The key age with the smallest mIoU."""
+        mious = [scores.miou for scores in self.ages]
+        return min(range(len(mious)), key=lambda age: inf if isnan(mious[age]) else mious[age])
+
+    @property
+    def min_miou(self) -> float:
+        """The smallest mIoU of a key age."""
+        return self.ages[self.min_key_age].miou
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceScores:
+    """Scores of a sequence: ``per_frame`` with the network on every frame, ``intervals`` from 1 up."""
+
+    frames: int
+    per_frame: Scores
+    intervals: Mapping[int, IntervalScores]
+
+
+def check_intervals(intervals: Iterable[int], frames: int) -> list[int]:
+    """1 and the ``intervals``, each once, rising. Raises :class:`UsageError` for one that the clip cannot have."""
+    wanted = sorted({1, *intervals})
+    for interval in wanted:
+        if not 1 <= interval <= frames:
+            raise UsageError(
+                f"interval {interval} cannot be evaluated on a sequence of {frames} frames; "
+                f"it is a whole number from 1 to {frames}"
+            )
+    return wanted
+
+
+def evaluate_sequence(
+    subject: Subject,
+    clip: Clip,
+    intervals: Iterable[int] = INTERVALS,
+    tick: Callable[[], None] = lambda: None,
+) -> SequenceScores:
+    """Run ``clip`` at every interval in every phase. ``tick`` is called after each frame of each run.
+
+    Raises :class:`UsageError` for intervals that the clip is too short for, or a clip without a true pixel.
+    """
+    subject.check_classes(clip.classes)
+    wanted = check_intervals(intervals, len(clip))
+    repeats = _Repeats(subject, wanted)
+    per_frame = _run(subject, clip, FixedInterval(1), tick, repeats.add)
+    if not any(counts.any() for counts in per_frame):
+        raise UsageError(
+            f"none of the label maps of '{clip.name}' has a pixel with a class; nothing can be scored"
+        )
+    found = {1: IntervalScores(1, (_total(per_frame),), (_total(per_frame),), repeats.scores(1))}
+    for interval in wanted[1:]:
+        runs = [_run(subject, clip, FixedInterval(interval, phase), tick) for phase in range(interval)]
+        ages = [Scores(sum((run[age] for run in runs), subject.no_counts())) for age in range(interval)]
+        found[interval] = IntervalScores(
+            interval, tuple(map(_total, runs)), tuple(ages), repeats.scores(interval)
+        )
+    return SequenceScores(len(clip), found[1].phases[0], found)
+
+
+def total_frames(intervals: Iterable[int], frames: int) -> int:
+    """How many frames :func:`evaluate_sequence` runs."""
+    return frames * sum({1, *intervals})
+
+
+def _run(
+    subject: Subject,
+    clip: Clip,
+    policy: FixedInterval,
+    tick: Callable[[], None],
+    look: Callable[[Pixels, Pixels], None] = lambda truth, labels: None,
+) -> list[Counts]:
+    """The confusion of one run by key age. ``look`` is shown the truth and the labels of each frame."""
+    by_age = [subject.no_counts() for _ in range(policy.interval)]
+    with closing(subject.packets(clip.source(), policy)) as packets:
+        for number, packet in enumerate(packets):
+            truth = clip.truth(number)
+            by_age[packet[PROPAGATION].age] += subject.compare(truth, packet)
+            look(truth, packet[SEGMENTATION].labels)
+            tick()
+    return by_age
+
+
+def _total(by_age: list[Counts]) -> Scores:
+    return Scores(sum(by_age[1:], by_age[0]))
+
+
+class _Repeats:
+    """Adds up what every phase of every interval would score, had it repeated its key frames' results.
+
+    What a key frame yields does not depend on the interval, so one run at interval 1 has them all.
+    """
+
+    def __init__(self, subject: Subject, intervals: list[int]) -> None:
+        self._subject = subject
+        self._counts = {interval: [subject.no_counts() for _ in range(interval)] for interval in intervals}
+        self._latest: deque[Pixels] = deque(maxlen=max(intervals))
+        self._number = 0
+
+    def add(self, truth: Pixels, labels: Pixels) -> None:
+        """Take in the next frame."""
+        self._latest.appendleft(labels)
+        by_age = [self._subject.compare_labels(truth, result) for result in self._latest]
+        for interval, phases in self._counts.items():
+            for phase, counts in enumerate(phases):
+                counts += by_age[_age(self._number, interval, phase)]
+        self._number += 1
+
+    def scores(self, interval: int) -> tuple[Scores, ...]:
+        """Of each phase."""
+        return tuple(map(Scores, self._counts[interval]))
+
+
+def _age(number: int, interval: int, phase: int) -> int:
+    """The key age of a frame: frame 0 is a key frame in every phase."""
+    return number if number < phase else (number - phase) % interval

@@ -1,0 +1,82 @@
+"""What is evaluated: one model, as the settings of a run set it up."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from keywarp.engines.build import get_engine
+from keywarp.engines.errors import UsageError
+from keywarp.engines.reuse import ReusingEngine
+from keywarp.flow.keyframes import KeyframePolicy
+from keywarp.models.base import Model
+from keywarp.models.build import load_model
+from keywarp.models.labels import CLASS_SETS, ClassSet
+from keywarp.models.metrics import Counts, confusion
+from keywarp.models.results import SegmentationMap
+from keywarp.pipeline.config import RunConfig, make_config
+from keywarp.pipeline.keys import SEGMENTATION
+from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.picture import Pixels
+from keywarp.pipeline.run import Parts, Run
+from keywarp.pipeline.sources.base import Source
+
+
+class Subject:
+    """A model and the settings that it is run with: the fields of :class:`RunConfig`, but for the sinks.
+
+    Every result comes from a :class:`Run`; its networks are compiled once for all runs of one size. ``model``
+    takes the place of the one that the settings name.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig | None = None,
+        *,
+        model: Model[SegmentationMap] | None = None,
+        **settings: Any,
+    ) -> None:
+        given = {**(config.model_dump() if config else {}), **settings}
+        self.config = make_config({**given, "sinks": ()})
+        if len(self.config.models) != 1:
+            names = ", ".join(entry.name for entry in self.config.models)
+            raise UsageError(f"one model is evaluated at a time; given: {names}")
+        self.model = model or load_model(self.config.models[0].name)
+        self.classes: ClassSet = CLASS_SETS[self.model.card.class_set]
+        self._engine = ReusingEngine(get_engine(self.config.engine))
+
+    def check_classes(self, classes: ClassSet) -> None:
+        """Raise :class:`UsageError` unless the model tells ``classes`` apart."""
+        if self.classes.names != classes.names:
+            raise UsageError(
+                f"model '{self.model.card.name}' has the classes of '{self.classes.name}', the data those of "
+                f"'{classes.name}'; give a model or data with the other's classes"
+            )
+
+    def packets(self, source: Source, policy: KeyframePolicy) -> Generator[Packet, None, None]:
+        """Run over ``source`` with the key frames that ``policy`` chooses."""
+        parts = Parts(models=[self.model], engine=self._engine, policy=policy)
+        yield from Run(source, self.config, parts=parts)
+
+    def compare(self, truth: Pixels, packet: Packet) -> Counts:
+        """The confusion of a packet's result, see :meth:`compare_labels`."""
+        return self.compare_labels(truth, packet[SEGMENTATION].labels)
+
+    def compare_labels(self, truth: Pixels, labels: Pixels) -> Counts:
+        """The confusion of labels with the truth, at the truth's size."""
+        return confusion(truth, fit(labels, truth), len(self.classes))
+
+    def no_counts(self) -> Counts:
+        """The confusion of no pixels."""
+        return np.zeros((len(self.classes), len(self.classes)), np.int64)
+
+
+def fit(labels: Pixels, truth: Pixels) -> Pixels:
+    """Labels at the truth's size, by nearest neighbour: frames that were scaled have results of another."""
+    if labels.shape == truth.shape:
+        return labels
+    height, width = truth.shape
+    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,217 @@
+"""``keywarp eval`` as a user meets it: real frames, what it prints and writes, and every wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from keywarp.models.labels import CAMVID, CLASS_SETS, ClassSet
+from keywarp.pipeline.cli import main
+from keywarp.pipeline.config import RunConfig
+
+from .labelled import flat, mixed, picture_of, write_labels, write_pairs
+from .sources.films import real, write_film
+
+FRAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Ended]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    """Runs ``keywarp eval`` in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["keywarp", "eval", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capfd.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+# --- Real frames ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first frames of a labelled drive: ``part`` and ``part_labels``, and ``part.mp4``."""
+    folder = tmp_path_factory.mktemp("street")
+    for name in ("part", "part_labels"):
+        (folder / name).mkdir()
+        found = sorted(real(f"camvid/{name.replace('part', 'clip_a')}").glob("*.png"))
+        for path in found[:FRAMES]:
+            shutil.copy(path, folder / name)
+    _cut(real("camvid/clip_a_15fps_h264_P.mp4"), folder / "part.mp4")
+    return folder
+
+
+def _cut(source: Path, target: Path) -> None:
+    """The first frames of a film without B-frames, as they are."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        old = given.streams.video[0]
+        new: Any = output.add_stream_from_template(old)
+        for number, packet in enumerate(given.demux(old)):
+            if number == FRAMES:
+                break
+            packet.stream = new
+            output.mux(packet)
+
+
+def test_a_split_and_its_frames_as_a_sequence_agree(call: Call, street: Path) -> None:
+    ended = call(
+        "--data", f"camvid:{street}", "--split", "part", "--sequence", street / "part", "--intervals", "5",
+        "--json", "out/eval.json", "--sheet", "out/sheet.jpg",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "wrote out/eval.json, out/sheet.jpg" in ended.out
+    assert "12 pictures of camvid:" in ended.out
+    assert all(name in ended.out for name in CAMVID.names)
+    found = json.loads(Path("out/eval.json").read_text())
+    _check_keys(found)
+    assert found["settings"] == {
+        "engine": "openvino",
+        "precision": "f32",
+        "level": "features",
+        "flow": {"method": RunConfig().flow.method, "size": None},
+        "size": None,
+        "input_size": None,
+        "threads": None,
+    }
+    assert found["frames"] == found["sequence_frames"] == FRAMES
+    first, fifth = found["intervals"]["1"], found["intervals"]["5"]
+    assert found["miou"] == first["miou"] == first["repeat_miou"] == first["min_miou"]
+    assert 0.4 < fifth["miou"] <= first["miou"] + 0.01
+    assert fifth["repeat_miou"] < fifth["miou"]
+    assert fifth["cost"] == pytest.approx(first["miou"] - fifth["miou"])
+    assert (len(fifth["ages"]), len(fifth["phases"])) == (5, 5)
+    assert fifth["spread"] == pytest.approx(max(fifth["phases"]) - min(fifth["phases"]))
+    sheet = cv2.imread("out/sheet.jpg")
+    assert sheet is not None
+    assert sheet.shape[1] == 96 + 4 * 326 - 6 + 24  # key ages 0, 1, 2, 4
+
+
+def _check_keys(found: dict[str, Any]) -> None:
+    """The keys that docs/evaluation.md names, and fractions of 1."""
+    means = {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "dice"}
+    assert means | {"model", "data", "settings", "frames", "classes", "intervals"} <= set(found)
+    assert list(found["classes"]) == list(CAMVID.names)
+    for figures in (found, *found["classes"].values(), *found["intervals"].values()):
+        for name, value in figures.items():
+            if isinstance(value, float) and not name.endswith("cost"):
+                assert 0 <= value <= 1, name
+    assert sum(figures["share"] for figures in found["classes"].values()) == pytest.approx(1)
+
+
+def test_a_film_of_the_frames_scores_about_the_same(call: Call, street: Path) -> None:
+    sequence = ("--sequence", street / "part.mp4", "--intervals", "3", "--level", "result", "--quiet")
+    ended = call(*sequence, "--json", "eval.json", "--set", "flow.size=480x270")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    found = json.loads(Path("eval.json").read_text())
+    assert found["settings"]["flow"]["size"] == "480x270"
+    assert found["settings"]["level"] == "result"
+    assert found["frames"] == FRAMES
+    assert found["miou"] == found["intervals"]["1"]["miou"] > 0.4
+    third = found["intervals"]["3"]
+    assert third["repeat_miou"] < third["miou"] < found["miou"] + 0.01
+
+
+# --- Input that is not as it should be --------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set with the splits ``a`` and ``b``, a labelled film, and one without labels."""
+    for split in ("a", "b"):
+        write_pairs(tmp_path / "set" / split, [mixed(seed) for seed in range(3)])
+    for name in ("clip", "bare"):
+        write_film(tmp_path / f"{name}.mp4", [picture_of(flat(0))] * 4)
+    write_labels(tmp_path / "clip_labels", [flat(0)] * 4)
+    monkeypatch.setitem(CLASS_SETS, "pets", ClassSet("pets", ("cat", "dog"), ((0, 0, 0), (9, 9, 9))))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "there is nothing to evaluate; give a data set (--data camvid:DIR), a labelled sequence"),
+        ("--data camvid:set", "'set_labels' does not exist; give one of the splits in 'set': a, b"),
+        ("--data camvid:set --split c", "'set/c' does not exist; give one of the splits in 'set': a, b"),
+        ("--data camvid:nowhere", "'nowhere' does not exist; a data set is pictures in DIR and labels"),
+        ("--data set", "unknown data set 'set' (accepted: camvid, pets)"),
+        ("--data pets:set --split a", "has the classes of 'camvid', the data those of 'pets'"),
+        ("--split a --sequence clip.mp4", "--split belongs to --data, which is not given"),
+        ("--data camvid:set/a --labels x", "--labels belongs to --sequence, which is not given"),
+        ("--data camvid:set/a --intervals 5", "--intervals belongs to --sequence, which is not given"),
+        ("--data camvid:set/a --sheet x.jpg", "--sheet belongs to --sequence, which is not given"),
+        ("--sequence nowhere", "sequence 'nowhere' does not exist"),
+        ("--sequence bare.mp4", "labels 'bare_labels' does not exist; name the one of 'bare.mp4' with --labels"),
+        ("--sequence bare.mp4 --labels set/a_labels", "'bare.mp4' has 4 frames, and there are 3 label maps"),
+        ("--sequence clip.mp4 --intervals 1,x", "'x' in --intervals is no whole number of at least 1"),
+        ("--sequence clip.mp4 --intervals 2.5", "'2.5' in --intervals is no whole number"),
+        ("--sequence clip.mp4 --intervals 0", "'0' in --intervals is no whole number"),
+        ("--sequence clip.mp4 --intervals ,", "'' in --intervals is no whole number"),
+        ("--sequence clip.mp4 --intervals 2,5", "interval 5 cannot be evaluated on a sequence of 4 frames"),
+        ("--sequence clip.mp4 --sheet sheet.mp4", "the sheet 'sheet.mp4' is no picture's name"),
+        ("--sequence clip.mp4 --json x.jpg --sheet x.jpg", "output 'x.jpg' would overwrite output 'x.jpg'"),
+        ("--sequence clip.mp4 --json clip.mp4", "would overwrite the source 'clip.mp4'"),
+        ("--sequence clip.mp4 --json clip.mp4/x", "cannot be written"),
+        ("--sequence set/a --sheet set/a/0.png", "'set/a/0.png' would overwrite what is evaluated"),
+        ("--sequence clip.mp4 --sheet clip_labels/0.png", "would overwrite what is evaluated"),
+        ("--data camvid:set/a --json set/a_labels/1.png", "would overwrite what is evaluated"),
+        ("--sequence clip.mp4 --set interval=3", "'interval' cannot be set for an evaluation; name intervals with"),
+        ("--sequence clip.mp4 --set sinks=[x.mp4]", "'sinks' cannot be set for an evaluation"),
+        ("--sequence clip.mp4 --set flow.sise=1x1", "did you mean 'flow.size'"),
+        ("--sequence clip.mp4 --model enett", "did you mean 'enet'"),
+        ("--sequence clip.mp4 --size 10", "a size is WIDTHxHEIGHT in pixels"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    call: Call, here: Path, arguments: str, message: str
+) -> None:
+    before = sorted(here.rglob("*"))
+    ended = call(*arguments.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert message in ended.err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_an_evaluation_that_fails_leaves_no_outputs(call: Call, here: Path) -> None:
+    cv2.imwrite("set/b_labels/2.png", flat(99))
+    ended = call("--data", "camvid:set", "--split", "b", "--json", "new/eval.json")
+    assert (ended.code, ended.out) == (2, "")
+    assert re.search(r"2\.png' hold the value 99; .* 0 to 10, and 11 or 255 for void", ended.err)
+    assert not Path("new").exists()
+
+
+def test_the_usual_intervals_are_those_that_the_clip_can_have(call: Call, here: Path) -> None:
+    ended = call("--sequence", "clip.mp4", "--json", "eval.json", "--level", "result")
+    assert ended.code == 0, ended.err
+    assert list(json.loads(Path("eval.json").read_text())["intervals"]) == ["1", "2", "3"]
+    assert np.isfinite(json.loads(Path("eval.json").read_text())["pixel_accuracy"])

@@ -1,0 +1,350 @@
+"""Scores of data sets and sequences, against figures worked out by hand, and on real frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from keywarp.engines.errors import SourceError, UsageError
+from keywarp.models.datasets import LabelMap, find_pairs
+from keywarp.models.fake import FakeModel
+from keywarp.models.labels import CAMVID, ClassSet
+from keywarp.models.metrics import Scores, confusion
+from keywarp.pipeline.evaluation import (
+    Clip,
+    IntervalScores,
+    SequenceScores,
+    Subject,
+    evaluate_folder,
+    evaluate_sequence,
+    read_clip,
+)
+from keywarp.pipeline.evaluation.report import report
+from keywarp.pipeline.evaluation.sequence import check_intervals, total_frames
+from keywarp.pipeline.evaluation.sheet import draw_sheet, sheet_ages
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.sources.synthetic import SyntheticSource
+
+from .labelled import SIZE, flat, mixed, picture_of, write_labels, write_pairs
+from .sources.films import write_film
+
+Pixels = NDArray[np.uint8]
+
+
+def fake(**settings: Any) -> Subject:
+    return Subject(model=FakeModel(), **settings)
+
+
+# --- Data sets --------------------------------------------------------------------------------------------
+
+
+def test_every_picture_is_scored_at_its_own_size(tmp_path: Path) -> None:
+    sizes = [SIZE, (40, 20), SIZE, (33, 25), (40, 20)]
+    shown = [mixed(seed, size) for seed, size in enumerate(sizes)]
+    true = [labels.copy() for labels in shown]
+    true[1][:5] = 255
+    true[3][0] = (true[3][0] + 1) % len(CAMVID)
+    pairs = find_pairs(write_pairs(tmp_path / "set", shown, true))
+    subject, ticks = fake(), list[int]()
+    found = evaluate_folder(subject, pairs, lambda: ticks.append(1))
+    expected = sum(confusion(a, b, len(CAMVID)) for a, b in zip(true, shown, strict=True))
+    np.testing.assert_array_equal(found.counts, expected)
+    assert found.pixel_accuracy == pytest.approx(1 - 33 / found.counts.sum())
+    assert len(ticks) == len(pairs)
+    assert isinstance(subject.model, FakeModel)
+    assert subject.model.calls.count("open") == 3  # one run for each size
+    assert "propagate" not in subject.model.calls
+
+
+def test_scores_are_at_full_size_where_frames_are_scaled(tmp_path: Path) -> None:
+    pairs = find_pairs(write_pairs(tmp_path / "set", [flat(3), flat(5, (80, 10))]))
+    found = evaluate_folder(fake(size=(16, 12)), pairs)
+    assert found.counts.sum() == SIZE[0] * SIZE[1] + 800
+    assert found.miou == 1
+
+
+def test_a_picture_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    pairs = find_pairs(write_pairs(tmp_path / "set", [flat(label) for label in range(3)]))
+    pairs[1].picture.write_bytes(b"no picture")
+    with pytest.raises(UsageError, match=r"picture '.*1\.png' cannot be read"):
+        evaluate_folder(fake(), pairs)
+
+
+def test_wrong_labels_are_errors(tmp_path: Path) -> None:
+    pairs = find_pairs(write_pairs(tmp_path / "set", [flat(0), flat(1)]))
+    cv2.imwrite(str(pairs[1].labels.path), flat(12))
+    with pytest.raises(UsageError, match=r"1\.png' hold the value 12"):
+        evaluate_folder(fake(), pairs)
+    cv2.imwrite(str(pairs[1].labels.path), flat(1, (24, 32)))
+    with pytest.raises(UsageError, match=r"1\.png' are 24x32, their picture is 32x24"):
+        evaluate_folder(fake(), pairs)
+
+
+def test_labels_without_a_single_class_are_an_error(tmp_path: Path) -> None:
+    pairs = find_pairs(write_pairs(tmp_path / "set", [flat(1), flat(2)], [flat(255), flat(11)]))
+    with pytest.raises(UsageError, match="none of the 2 label maps has a pixel with a class"):
+        evaluate_folder(fake(), pairs)
+
+
+# --- Sequences, by hand -----------------------------------------------------------------------------------
+
+
+def test_phases_ages_and_repeats_by_hand(tmp_path: Path) -> None:
+    shown = [flat(label) for label in (0, 0, 1, 1, 2, 2)]  # nothing to see that could move
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    found = evaluate_sequence(fake(level="result"), clip, [2])
+    assert (found.frames, found.per_frame.miou, list(found.intervals)) == (6, 1, [1, 2])
+    two = found.intervals[2]
+    # Key frames 0, 2, 4: all right. Key frames 0, 1, 3, 5: frame 2 is called 0, and frame 4 is called 1.
+    assert [run.miou for run in two.phases] == pytest.approx([1, fmean([2 / 3, 1 / 3, 1 / 2])])
+    assert [age.miou for age in two.ages] == pytest.approx([1, fmean([1 / 2, 1 / 3, 1 / 2])])
+    assert two.miou == pytest.approx(0.75)
+    assert two.spread == pytest.approx(0.5)
+    assert two.min_miou == pytest.approx(4 / 9)
+    assert two.min_key_age == 1
+    assert two.pixel_accuracy == pytest.approx(fmean([1, 4 / 6]))
+    assert two.repeat_miou == pytest.approx(two.miou)
+
+
+MOTION_PX = (2, 1)
+FRAMES = 9
+
+
+def moving_labels() -> list[Pixels]:
+    """What :class:`FakeModel` reads from each frame of the moving texture."""
+    source = SyntheticSource(size=(64, 48), length=FRAMES, motion_px=MOTION_PX)
+    source.open()
+    return [frame.bgr[..., 0] % len(CAMVID) for frame in source.frames()]
+
+
+def carried(labels: list[Pixels], number: int, age: int) -> Pixels:
+    """The labels of the key frame, moved by ``age`` steps; what came into view takes the border's."""
+    key = labels[number - age]
+    rows = np.maximum(np.arange(key.shape[0]) - age * MOTION_PX[1], 0)
+    columns = np.maximum(np.arange(key.shape[1]) - age * MOTION_PX[0], 0)
+    moved: Pixels = key[rows][:, columns]
+    return moved
+
+
+def expected_run(results: Any, labels: list[Pixels], interval: int, phase: int) -> Scores:
+    """One run's scores; ``results`` makes those of a frame and its key age."""
+    counts = np.zeros((len(CAMVID), len(CAMVID)), np.int64)
+    keys = [0, *range(phase, FRAMES, interval)]
+    for number, truth in enumerate(labels):
+        age = number - max(key for key in keys if key <= number)
+        counts += confusion(truth, results(labels, number, age), len(CAMVID))
+    return Scores(counts)
+
+
+@pytest.mark.parametrize("most_bytes", [1 << 30, 0], ids=["kept in memory", "read anew"])
+def test_every_run_along_a_known_motion_is_as_worked_out(tmp_path: Path, most_bytes: int) -> None:
+    labels = moving_labels()
+    maps = [LabelMap(write_labels(tmp_path, labels) / f"{index}.png") for index in range(FRAMES)]
+    opened = list[SyntheticSource]()
+
+    def make_source() -> SyntheticSource:
+        opened.append(SyntheticSource(size=(64, 48), length=FRAMES, motion_px=MOTION_PX))
+        return opened[-1]
+
+    clip = Clip("moving", make_source, maps, CAMVID, most_bytes=most_bytes)
+    ticks = list[int]()
+    found = evaluate_sequence(fake(flow={"method": "source"}), clip, (4, 3), lambda: ticks.append(1))
+    assert list(found.intervals) == [1, 3, 4]
+    for interval in (1, 3, 4):
+        scores = found.intervals[interval]
+        runs = [expected_run(carried, labels, interval, phase) for phase in range(interval)]
+        assert [run.miou for run in scores.phases] == pytest.approx([run.miou for run in runs])
+        held = [
+            expected_run(lambda all_, number, age: all_[number - age], labels, interval, phase)
+            for phase in range(interval)
+        ]
+        assert [run.miou for run in scores.repeated] == pytest.approx([run.miou for run in held])
+        assert scores.miou == pytest.approx(fmean(run.miou for run in runs))
+        assert scores.repeat_miou == pytest.approx(fmean(run.miou for run in held))
+        total = sum(run.counts.sum() for run in scores.phases)
+        assert sum(age.counts.sum() for age in scores.ages) == total == interval * FRAMES * 64 * 48
+    assert found.per_frame.miou == 1
+    assert found.intervals[3].repeat_miou < 0.5 < found.intervals[3].miou < 1
+    assert found.intervals[4].min_key_age == 3
+    assert len(ticks) == total_frames((4, 3), FRAMES) == FRAMES * (1 + 3 + 4)
+    assert len(opened) == (1 if most_bytes else 1 + 1 + 3 + 4)
+    assert all(source.closed for source in opened)
+
+
+def test_frames_in_a_folder_are_taken_in_natural_order(tmp_path: Path) -> None:
+    shown = [flat(index % 11) for index in range(12)]  # by name, 10.png comes before 2.png
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    assert [int(clip.truth(index)[0, 0]) for index in range(12)] == [index % 11 for index in range(12)]
+
+
+def test_the_frames_of_a_film_take_the_labels_in_natural_order(tmp_path: Path) -> None:
+    labels = [flat(index % 11) for index in range(12)]
+    film = write_film(
+        tmp_path / "clip.mp4", [np.full((24, 32, 3), 10 * index, np.uint8) for index in range(12)]
+    )
+    write_labels(tmp_path / "clip_labels", labels)
+    clip = read_clip(film, None, CAMVID)
+    assert len(clip) == 12
+    assert [int(clip.truth(index)[0, 0]) for index in range(12)] == [index % 11 for index in range(12)]
+
+
+# --- Sequences that cannot be scored ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_film_with_another_number_of_labels_is_refused_with_both(tmp_path: Path, count: int) -> None:
+    film = write_film(tmp_path / "clip.mp4", [picture_of(flat(0))] * 4)
+    labels = write_labels(tmp_path / "labels", [flat(0)] * count)
+    with pytest.raises(UsageError, match=rf"clip\.mp4' has 4 frames, and there are {count} label maps"):
+        read_clip(film, labels, CAMVID)
+
+
+class Lossy(SyntheticSource):
+    """Says that a frame was lost before the last one."""
+
+    def frames(self) -> Iterator[Frame]:
+        yield from super().frames()
+        self.losses.add("undecodable")
+
+
+def test_a_film_with_frames_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    labels = [LabelMap(write_labels(tmp_path, [flat(0)] * 3) / f"{index}.png") for index in range(3)]
+    with pytest.raises(UsageError, match="1 frames of 'film' cannot be read"):
+        Clip("film", lambda: Lossy(size=SIZE, length=3), labels, CAMVID)
+
+
+def test_labels_of_another_size_than_the_film_are_refused(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "clip.mp4", [picture_of(flat(0))] * 2)
+    labels = write_labels(tmp_path / "labels", [flat(0), flat(0, (24, 32))])
+    with pytest.raises(UsageError, match=r"1\.png' are 24x32, their frame is 32x24"):
+        read_clip(film, labels, CAMVID)
+
+
+def test_pictures_of_several_sizes_are_no_sequence(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(0), flat(1), flat(2, (24, 32))])
+    with pytest.raises(UsageError, match=r"2\.png' is 24x32, those before it are 32x24"):
+        read_clip(folder, None, CAMVID)
+
+
+def test_a_sequence_that_is_not_there_or_not_whole_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nowhere' does not exist"):
+        read_clip(tmp_path / "nowhere", None, CAMVID)
+    folder = write_pairs(tmp_path / "clip", [flat(0), flat(1)])
+    with pytest.raises(
+        UsageError, match=r"labels '.*none' does not exist; name the one of '.*clip' with --labels"
+    ):
+        read_clip(folder, tmp_path / "none", CAMVID)
+    (tmp_path / "clip_labels" / "1.png").unlink()
+    with pytest.raises(UsageError, match=r"1\.png' has no labels"):
+        read_clip(folder, None, CAMVID)
+    (tmp_path / "empty").mkdir()
+    film = write_film(tmp_path / "clip.mp4", [picture_of(flat(0))] * 2)
+    with pytest.raises(UsageError, match="empty' holds no PNG"):
+        read_clip(film, tmp_path / "empty", CAMVID)
+
+
+def test_a_sequence_without_a_class_is_an_error(tmp_path: Path) -> None:
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(1)] * 2, [flat(255)] * 2), None, CAMVID)
+    with pytest.raises(UsageError, match=r"none of the label maps of '.*clip' has a pixel with a class"):
+        evaluate_sequence(fake(), clip, [1])
+
+
+@pytest.mark.parametrize("interval", [0, -1, 7])
+def test_intervals_that_the_clip_cannot_have_are_refused(interval: int) -> None:
+    with pytest.raises(
+        UsageError, match=f"interval {interval} .* 6 frames; it is a whole number from 1 to 6"
+    ):
+        check_intervals([2, interval], 6)
+    assert check_intervals(iter([6, 2, 2]), 6) == [1, 2, 6]
+
+
+# --- Subjects ---------------------------------------------------------------------------------------------
+
+
+def test_a_model_with_other_classes_is_refused(tmp_path: Path) -> None:
+    pets = ClassSet("pets", ("cat", "dog"), ((0, 0, 0), (9, 9, 9)))
+    with pytest.raises(
+        UsageError, match=r"model 'fake' has the classes of 'camvid', the data those of 'pets'"
+    ):
+        fake().check_classes(pets)
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(0), flat(1)]), None, pets)
+    with pytest.raises(UsageError, match="the data those of 'pets'"):
+        evaluate_sequence(fake(), clip, [1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"models": ["enet", "enet"]}, "one model is evaluated at a time; given: enet, enet"),
+        ({"models": ["enett"]}, "did you mean 'enet'"),
+        ({"engine": "opnvino"}, "did you mean 'openvino'"),
+        ({"level": "feature"}, "did you mean 'features'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Subject(**settings)
+
+
+# --- Reports and sheets -----------------------------------------------------------------------------------
+
+
+def test_figures_that_do_not_exist_are_null(tmp_path: Path) -> None:
+    subject = fake()
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(0), flat(1)], [flat(0), flat(255)]), None, CAMVID)
+    found = evaluate_sequence(subject, clip, [2])
+    figures = report(subject, {"sequence": "clip"}, None, found)
+    assert figures["classes"]["tree"] == {"iou": None, "accuracy": None, "dice": None, "share": 0.0}
+    assert figures["classes"]["sky"]["iou"] == 1.0
+    assert figures["intervals"]["2"]["ages"] == [1.0, None]
+    assert figures["intervals"]["2"]["min_key_age"] == 0
+
+
+def test_the_lowest_age_is_one_that_has_a_score() -> None:
+    nothing, half = np.zeros((2, 2), np.int64), np.array([[1, 1], [1, 1]], np.int64)
+    scores = IntervalScores(2, (Scores(half),), (Scores(nothing), Scores(half)), (Scores(half),))
+    assert scores.min_key_age == 1
+    assert scores.min_miou == pytest.approx(1 / 3)
+    assert SequenceScores(1, Scores(half), {2: scores}).intervals[2].miou == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("interval", "ages"),
+    [
+        (1, [0]),
+        (2, [0, 1]),
+        (3, [0, 1, 2]),
+        (7, [0, 1, 2, 4, 6]),
+        (10, [0, 1, 2, 4, 9]),
+        (30, [0, 1, 2, 4, 9, 29]),
+    ],
+)
+def test_a_sheet_shows_rising_ages_and_the_last(interval: int, ages: list[int]) -> None:
+    assert sheet_ages(interval) == ages
+
+
+def test_a_sheet_shows_errors_in_red_and_void_dark(tmp_path: Path) -> None:
+    true = [flat(5)] * 6
+    true[5] = flat(5)
+    true[5][:, :16], true[5][:, 24:] = 255, 7  # nothing known, right, wrong
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(5)] * 6, true), None, CAMVID)
+    sheet = draw_sheet(fake(), clip, 3, "title", "note")
+    assert sheet.dtype == np.uint8
+    blue, green, red = (int(value) for value in _panel_pixel(sheet, column=2, row=2, x=300, y=120))
+    assert red > 180 > 100 > max(blue, green)
+    assert max(int(value) for value in _panel_pixel(sheet, column=2, row=2, x=20, y=120)) < 40
+    gray = _panel_pixel(sheet, column=2, row=2, x=200, y=120)
+    assert np.ptp(gray.astype(int)) == 0
+
+
+def _panel_pixel(sheet: Pixels, *, column: int, row: int, x: int, y: int) -> Pixels:
+    pixel: Pixels = sheet[124 + row * 246 + y, 96 + column * 326 + x]
+    return pixel
