@@ -2,8 +2,8 @@
 
 ``pictures:DIR,labels=DIR,map=NAME,picture_end=TEXT,label_end=TEXT`` takes every picture below DIR, in sub-folders
 too, and from the same place below ``labels`` (DIR_labels if not given) the PNG of its name, with ``label_end``
-instead of ``picture_end`` at the name's end. ``map`` is ``cityscapes``, or a YAML file with a line ``NUMBER: CLASS`` for each
-number that is a class; all others are void. Without a map the numbers are the classes' own.
+instead of ``picture_end`` at the name's end. ``map`` is ``cityscapes``, or a YAML file with a line ``NUMBER: CLASS``
+for each number that is a class; all others are void. Without a map the numbers are the classes' own.
 """
 
 from __future__ import annotations

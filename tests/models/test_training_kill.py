@@ -10,10 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-torch = pytest.importorskip("torch", reason="training needs torch: pip install '.[torch]'")
-
-from safetensors.torch import load_file  # noqa: E402 - after the check for torch
+import torch
+from safetensors.torch import load_file
 
 KILLS = 20
 MOST_STEPS = 4

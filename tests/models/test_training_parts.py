@@ -6,16 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch", reason="training needs torch: pip install '.[torch]'")
-
-from torch import nn  # noqa: E402 - after the check for torch
-
-from keywarp.engines.errors import UsageError  # noqa: E402
-from keywarp.models.labels import VOID  # noqa: E402
-from keywarp.models.training import memory, weather  # noqa: E402
-from keywarp.models.training.losses import lovasz_softmax, segmentation_loss  # noqa: E402
-from keywarp.models.training.muon import Muon, orthogonal  # noqa: E402
+from keywarp.engines.errors import UsageError
+from keywarp.models.labels import VOID
+from keywarp.models.training import memory, weather
+from keywarp.models.training.losses import lovasz_softmax, segmentation_loss
+from keywarp.models.training.muon import Muon, orthogonal
 
 SHAPE = (48, 64, 3)
 
@@ -44,7 +42,7 @@ def test_lovasz_has_a_gradient_that_lowers_it() -> None:
     scores = torch.zeros(1, 3, 4, 4, requires_grad=True)
     truth = torch.randint(0, 3, (1, 4, 4), generator=torch.Generator().manual_seed(1))
     before = lovasz_softmax(scores, truth)
-    before.backward()
+    before.backward()  # type: ignore[no-untyped-call]
     assert scores.grad is not None
     assert lovasz_softmax(scores - 10 * scores.grad, truth) < before
 
@@ -76,7 +74,7 @@ def test_muon_learns_a_matrix() -> None:
     losses = []
     for _ in range(200):
         loss = (layer.weight - goal).square().mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
