@@ -27,8 +27,9 @@ _DEFAULT_PIXELS = 352 * 264
 # The pyramid halves the picture, and is less accurate where that leaves half a pixel over.
 _SIDE_STEP_PX = 8
 _SCENE_PIXELS = 320 * 180
-# DIS fails below this: its patches of 8 x 8 must fit into the coarsest level of its pyramid.
-_SMALLEST_SIDE_PX = 16
+# DIS fails below this, in wide pictures by a crash: its patches of 8 x 8 must fit into the coarsest level of its
+# pyramid, which the width chooses.
+_SMALLEST_SIDE_PX = 32
 
 
 class DisFlow(StepEstimator):

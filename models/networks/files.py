@@ -48,11 +48,20 @@ def load_enet(path: Path) -> ENet:
     if "fullconv.weight" not in tensors:
         raise ModelError(f"weights '{path}' are not of ENet: they lack 'fullconv.weight'")
     network = ENet(classes=tensors["fullconv.weight"].shape[1])
+    _load(network, tensors, path, "ENet")
+    return network.eval()
+
+
+def load_into(network: nn.Module, path: Path, name: str) -> None:
+    """Put weights from a file into a network called ``name``. Raises ModelError if they are of another."""
+    _load(network, read_weights(path), path, name)
+
+
+def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path, name: str) -> None:
     try:
         missing, unexpected = network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise ModelError(f"weights '{path}' are not of ENet: {error}") from error
-    wrong = [name for name in missing if not name.endswith(UNUSED)] + unexpected
+        raise ModelError(f"weights '{path}' are not of {name}, or of other classes: {error}") from error
+    wrong = [key for key in missing if not key.endswith(UNUSED)] + unexpected
     if wrong:
-        raise ModelError(f"weights '{path}' are not of ENet: '{wrong[0]}' is missing or unknown")
-    return network.eval()
+        raise ModelError(f"weights '{path}' are not of {name}: '{wrong[0]}' is missing or unknown")

@@ -92,7 +92,7 @@ def _crop(
     height, width = sample.labels.shape
     left, top = _start(width * scale, size[0], rng), _start(height * scale, size[1], rng)
     bgr, bgr_scale = sample.bgr, scale
-    if scale < SHRINKS_BY_AREA:
+    if scale < SHRINKS_BY_AREA and min(width, height) * scale >= 1:
         bgr, bgr_scale = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), 1
     picture = cv2.warpAffine(bgr, _placed(bgr_scale, left, top), size, borderValue=(PADDING_GRAY,) * 3)
     labels = cv2.warpAffine(

@@ -60,24 +60,24 @@ def recipe(config: TrainConfig) -> str:
     rates = f"AdamW at {config.rate:g}"
     if config.optimiser == "muon":
         rates = f"Muon at {config.matrix_rate:g} for matrices and {rates} for the rest"
-    starts = [0.0, *(stage[0] for stage in config.growth)]
-    parts = [config.part(round(share * config.epochs)) for share in starts]
     sizes = ", then ".join(
-        f"{p.width}x{p.height} pixels of pictures scaled by {p.low} to {p.high}" for p in parts
+        f"{p.width}x{p.height} pixels of pictures scaled by {p.low:g} to {p.high:g}" for p in config.parts
     )
+    spoilt = [name for name in ("blur", "noise", "jpeg", "night", "rain") if getattr(config, name)]
+    changes = "flipped, their light and colour changed"
+    if spoilt:
+        changes += "; some with " + ", ".join(spoilt)
     return (
         f"{loss}; {rates}, after a warm-up and then half a cosine; {config.epochs} epochs in batches of "
-        f"{config.batch}: parts of {sizes}; flipped, their light and colour changed, some blurred, noisy, "
-        "compressed, at night or in rain; running mean of the weights."
+        f"{config.batch}: parts of {sizes}; {changes}; running mean of the weights."
     )
 
 
 def _latest_scores(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Figures of the last epoch that was scored, by data set."""
-    scored = [row for row in rows if any(key.endswith(" miou") for key in row)]
-    if not scored:
-        return {}
-    return {
-        name: {key: round(scored[-1][f"{name} {key}"], 4) for key in ("miou", "accuracy")}
-        for name in config.check
-    }
+    """Figures of the last epoch that was scored on each data set of ``check``."""
+    found = {}
+    for name in config.check:
+        scored = [row for row in rows if f"{name} miou" in row]
+        if scored:
+            found[name] = {key: round(scored[-1][f"{name} {key}"], 4) for key in ("miou", "accuracy")}
+    return found

@@ -35,9 +35,13 @@ class Checkpoint:
         advice = "name another folder with --out, or remove it"
         try:
             content = torch.load(path, weights_only=True, map_location="cpu")
-            found = cls(content["settings"], content["state"])
-        except (RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError) as error:
+        except OSError as error:
+            raise UsageError(f"checkpoint '{path}' cannot be read: {error.strerror or error}") from error
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UsageError(f"'{path}' is no checkpoint of a training run; {advice}") from error
+        if not isinstance(content, dict) or not {"settings", "state"} <= content.keys():
+            raise UsageError(f"'{path}' is no checkpoint of a training run; {advice}")
+        found = cls(content["settings"], content["state"])
         if found.settings != settings:
             raise UsageError(
                 f"'{path}' is of a run with other settings ({found._differences(settings)}); {advice}"

@@ -2,12 +2,14 @@
 
 ``pictures:DIR,labels=DIR,map=NAME,picture_end=TEXT,label_end=TEXT`` takes every picture below DIR, in sub-folders
 too, and from the same place below ``labels`` (DIR_labels if not given) the PNG of its name, with ``label_end``
-instead of ``picture_end`` at the name's end. ``map`` is ``cityscapes``, or a YAML file with a line ``NUMBER: CLASS``
-for each number that is a class; all others are void. Without a map the numbers are the classes' own.
+instead of ``picture_end`` at the name's end. No name may hold a comma. ``map`` is ``cityscapes``, or a YAML file
+with a line ``NUMBER: CLASS`` for each number that is a class; all others are void. Without a map the numbers are
+the classes' own.
 """
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +59,7 @@ class ClassMap:
         """A map from numbers to names of ``classes``. ``source`` is for messages."""
         table = np.full(256, VOID, np.uint8)
         for number, name in names.items():
-            if not isinstance(number, int) or not 0 <= number < VOID + 1:
+            if type(number) is not int or not 0 <= number <= VOID:
                 raise UsageError(f"class map '{source}': '{number}' is no number from 0 to 255")
             if name not in classes.names:
                 raise unknown_name(f"class in the map '{source}':", str(name), classes.names)
@@ -74,7 +76,11 @@ def find_nested(pictures: Path, labels: Path, picture_end: str, label_end: str) 
     for folder in (pictures, labels):
         if not folder.is_dir():
             raise UsageError(f"data set folder '{folder}' does not exist; give pictures:DIR,labels=DIR")
-    found = [p for p in pictures.rglob(f"*{picture_end}.*") if p.suffix.lower() in PICTURE_SUFFIXES]
+    found = [
+        p
+        for p in pictures.rglob(f"*{glob.escape(picture_end)}.*")
+        if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
+    ]
     if not found:
         kinds = ", ".join(f"*{picture_end}{suffix}" for suffix in PICTURE_SUFFIXES)
         raise UsageError(f"there are no pictures below '{pictures}' ({kinds})")

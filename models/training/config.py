@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import shlex
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +16,16 @@ from keywarp.models.labels import CLASS_SETS
 OPTIONS = ("network", "data", "out", "size", "epochs", "seed")
 """Settings with an option or argument of their own on the command line; the others are given by ``--set``."""
 OPTIMISERS = ("muon", "adamw")
+DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
+# Smallest and largest value of every number, both included.
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000), "seed": (0, 2**63 - 1), "batch": (1, 65_536), "until": (1, 100_000),
+    "scale": (0.01, 100), "blur": (0, 1), "noise": (0, 1), "jpeg": (0, 1), "night": (0, 1), "rain": (0, 1),
+    "rate": (1e-12, 10), "matrix_rate": (1e-12, 10), "warm_up": (0, 100_000), "decay": (0, 1),
+    "dropout": (0, 1), "average": (0, 0.999999), "weight_offset": (1.000001, 1000), "lovasz": (0, 1000),
+    "check_every": (1, 100_000), "pictures": (0, 100), "threads": (1, 1024), "workers": (0, 1024),
+    "save_every_s": (0, 1e9),
+}  # fmt: skip
 _NOT_OF_THE_RESULT = (
     "out",
     "check",
@@ -105,7 +118,9 @@ class TrainConfig:
             raise unknown_name("class set", self.class_set, CLASS_SETS)
         if self.optimiser not in OPTIMISERS:
             raise unknown_name("optimiser", self.optimiser, OPTIMISERS)
-        for part in self._parts():
+        if not DEVICES.fullmatch(self.device):
+            raise UsageError(f"device '{self.device}' is not auto, cpu, cuda or cuda:NUMBER")
+        for part in self.parts:
             _check_part(part)
         self._check_growth()
         self._check_numbers()
@@ -116,17 +131,11 @@ class TrainConfig:
             raise UsageError(f"growth has shares {shares}: between 0 and 1, in rising order, are meant")
 
     def _check_numbers(self) -> None:
-        for name in ("epochs", "batch", "check_every", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} {getattr(self, name)}: at least 1 is meant")
-        for name in ("blur", "noise", "jpeg", "night", "rain"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name)}: a share of the samples, 0 to 1, is meant")
-        if not (min(self.rate, self.matrix_rate) > 0 and self.weight_offset > 1 and 0 <= self.average < 1):
-            raise UsageError(
-                f"rate {self.rate} and matrix_rate {self.matrix_rate} have to be over 0, weight offset "
-                f"{self.weight_offset} over 1, average {self.average} in 0 to 1"
-            )
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and not (math.isfinite(number) and low <= number <= high):
+                    raise UsageError(f"{name} {number}: a number from {low:g} to {high:g} is meant")
 
     @property
     def last_epoch(self) -> int:
@@ -140,7 +149,9 @@ class TrainConfig:
                 return Part(*part)  # type: ignore[arg-type]
         return Part(*self.size, *self.scale)
 
-    def _parts(self) -> list[Part]:
+    @property
+    def parts(self) -> list[Part]:
+        """All that :meth:`part` may be, in order."""
         return [*(Part(*stage[1:]) for stage in self.growth), Part(*self.size, *self.scale)]
 
     def command(self) -> str:
@@ -168,11 +179,15 @@ class TrainConfig:
 def _check_part(part: Part) -> None:
     if any(side < 8 or side % 8 for side in part[:2]):
         raise UsageError(f"size {part.width}x{part.height}: width and height have to be multiples of 8")
-    if not 0 < part.low <= part.high:
-        raise UsageError(f"scale {part.low} to {part.high} is no range of factors")
+    low, high = _RANGES["scale"]
+    if not low <= part.low <= part.high <= high:
+        raise UsageError(f"scale {part.low} to {part.high} is no range of factors from {low:g} to {high:g}")
 
 
 def _as_yaml(value: Any) -> str:
+    """A value as YAML reads it back."""
     if isinstance(value, tuple):
         return "[" + ",".join(map(_as_yaml, value)) + "]"
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from keywarp.engines.errors import UsageError, unknown_name
-from keywarp.models.datasets import LabelMap, Pair, Pixels, find_pairs, labels_beside
+from keywarp.models.datasets import LabelMap, Pair, Pixels, find_pairs, labels_beside, parse_data
 from keywarp.models.datasets import Sample as Sample
 from keywarp.models.labels import ClassSet
 
@@ -29,7 +29,7 @@ def load_data(spec: str, classes: ClassSet) -> list[Sample]:
     """All samples of a data set, in memory and in a fixed order."""
     kind, _, arguments = spec.partition(":")
     if kind == "camvid":
-        return list(_folder(Path(arguments), classes))
+        return list(_folder(parse_data(spec)[1], classes))
     if kind == "pictures":
         return list(_mapped(arguments, classes))
     if kind == "street":
@@ -54,7 +54,7 @@ def _mapped(arguments: str, classes: ClassSet) -> Iterator[Sample]:
 
 def _read(pairs: Sequence[Pair], labels_of: Callable[[LabelMap], Pixels]) -> Iterator[Sample]:
     folder = str(pairs[0].picture.parent)
-    check_samples(len(pairs), math.prod(pairs[0].labels.size), folder)
+    check_samples(len(pairs), sum(math.prod(pair.labels.size) for pair in pairs), folder)
     for pair in pairs:
         yield Sample(pair.read_picture(), labels_of(pair.labels))
 
@@ -64,10 +64,10 @@ def _street(arguments: str) -> Iterator[Sample]:
 
     options = _options("street", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
     length, every = _integer(options, "length", 1), _integer(options, "every", 1)
-    scene = StreetScene(
-        size=parse_size(options["size"]), rate=30, length=length, seed=_integer(options, "seed", 0)
-    )
-    for index in range(0, length, every):
+    size, indices = parse_size(options["size"]), range(0, length, every)
+    check_samples(len(indices), len(indices) * math.prod(size), f"street:{arguments}")
+    scene = StreetScene(size=size, rate=30, length=length, seed=_integer(options, "seed", 0))
+    for index in indices:
         frame = scene.frame(index)
         yield Sample(frame.bgr.copy(), frame.classes.copy())
 

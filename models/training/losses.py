@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor
 
+from keywarp.engines.errors import UsageError
 from keywarp.models.labels import VOID
 
 
@@ -43,9 +44,11 @@ def segmentation_loss(
 ) -> Tensor:
     """Cross entropy by class weights, plus ``lovasz`` times the Lovász loss of every ``stride``-th pixel.
 
-    The Lovász loss sorts its pixels: all of them would cost more than the network. ``start`` (y, x) is the
-    first one, below ``stride``; drawing it anew each step gives all of them their turn.
+    0 where no pixel has a class. The Lovász loss sorts its pixels: all of them would cost more than the network.
+    ``start`` (y, x) is the first one, below ``stride``; drawing it anew each step gives all of them their turn.
     """
+    if not bool((labels != VOID).any()):
+        return scores.sum() * 0
     loss = F.cross_entropy(scores, labels, weights, ignore_index=VOID)
     if not lovasz:
         return loss
@@ -54,12 +57,14 @@ def segmentation_loss(
 
 
 def class_weights(label_maps: Iterable[NDArray[np.uint8]], classes: int, offset: float) -> Tensor:
-    """(classes,): 1 / ln(offset + share of the class), the mean over classes 1.
+    """(classes,): 1 / ln(offset + share of the class), the mean over classes 1. Raises UsageError for all void.
 
     Paszke et al. (2016), section 5.1, have offset 1.02; a larger one favours rare classes less.
     """
     counts = np.zeros(classes, np.int64)
     for labels in label_maps:
         counts += np.bincount(labels.ravel(), minlength=256)[:classes]
-    weights = 1 / np.log(offset + counts / max(1, int(counts.sum())))
+    if not counts.any():
+        raise UsageError("no pixel of the training data has a class; all labels are void")
+    weights = 1 / np.log(offset + counts / int(counts.sum()))
     return torch.from_numpy(weights / weights.mean()).float()

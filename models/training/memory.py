@@ -19,32 +19,34 @@ _GRADIENTS = 1.5
 
 
 def available_bytes(device: torch.device | None = None) -> int | None:
-    """Memory that can still be had, of a GPU or of the machine; None where the system does not say."""
+    """Memory that can still be had, of a GPU, or of the machine or container; None where nobody says."""
     if device is not None and device.type == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
+    found = [line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:")]
+    free = [int(kilobytes) * 1024 for kilobytes in found]
+    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit and used and limit[0].isdecimal():
+        free.append(int(limit[0]) - int(used[0]))
+    return min(free, default=None)
+
+
+def _lines(path: str) -> list[str]:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        return Path(path).read_text().splitlines()
     except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
+        return []
 
 
 def check_samples(count: int, pixels: int, name: str) -> None:
-    """Raise UsageError if ``count`` pictures of so many pixels, with their labels, do not fit."""
-    _check(
-        count * pixels * 4,
-        available_bytes(),
-        f"{count} pictures of '{name}'",
-        "train on fewer or smaller ones",
-    )
+    """Raise UsageError if ``count`` pictures of ``pixels`` together, with their labels, do not fit."""
+    _check(pixels * 4, available_bytes(), f"{count} pictures of '{name}'", "train on fewer or smaller ones")
 
 
 def check_step(network: nn.Module, config: TrainConfig, device: torch.device) -> None:
     """Raise UsageError if one step at the run's largest part does not fit."""
-    part = max((config.part(epoch) for epoch in range(config.epochs)), key=lambda p: p.width * p.height)
+    part = max(config.parts, key=lambda p: p.width * p.height)
     needed = kept_bytes(network) * config.batch * part.width * part.height * _GRADIENTS
     what = f"a step of {config.batch} pictures of {part.width}x{part.height}"
     _check(round(needed), available_bytes(device), what, "lower batch or size")
@@ -63,7 +65,8 @@ def kept_bytes(network: nn.Module) -> float:
 
     state = {name: value.clone() for name, value in network.state_dict().items()}
     device = next(network.parameters()).device
-    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, _same):
+    half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    with torch.random.fork_rng(), half, torch.autograd.graph.saved_tensors_hooks(keep, _same):
         outputs: Any = network(torch.zeros(_PROBE, device=device))
     del outputs
     network.load_state_dict(state)  # the probe moved the running statistics

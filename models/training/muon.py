@@ -1,7 +1,8 @@
 """Muon: momentum whose update of each weight matrix is made orthogonal.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). Kernels of convolutions count as
-matrices (outputs, inputs x height x width). Vectors and the last layer belong to another optimiser.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). Kernels count as matrices, their
+first dimension by all others: outputs by inputs x height x width for convolutions, inputs by the rest for transposed
+ones. Vectors and the last layer belong to another optimiser.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class Muon(Optimizer):
         mean = state["mean"].lerp_(gradient, 1 - group["momentum"])
         ahead = gradient.lerp(mean, group["momentum"])  # Nesterov
         update = orthogonal(ahead.flatten(1)).view_as(parameter)
-        outputs, inputs = parameter.shape[0], parameter[0].numel()
+        rows, columns = parameter.shape[0], parameter[0].numel()
         parameter.mul_(1 - group["lr"] * group["decay"])
-        parameter.add_(update, alpha=-group["lr"] * max(1.0, outputs / inputs) ** 0.5)
+        parameter.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

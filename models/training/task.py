@@ -24,9 +24,6 @@ class Task(ABC, Generic[S]):
     is given, so that a run can be taken up in the middle.
     """
 
-    headline: str
-    """The figure of :meth:`evaluate` that says how good a network is; more is better."""
-
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
 
@@ -37,6 +34,10 @@ class Task(ABC, Generic[S]):
     @abstractmethod
     def load(self, spec: str) -> Sequence[S]:
         """The samples of a data set. Raises UsageError for text or files that cannot work."""
+
+    @abstractmethod
+    def fingerprint(self, samples: Sequence[S]) -> str:
+        """What tells these samples from others: a run is not taken up with other data."""
 
     @abstractmethod
     def prepare(self, samples: Sequence[S]) -> None:
@@ -60,7 +61,7 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def evaluate(self, network: nn.Module, samples: Sequence[S]) -> dict[str, float]:
-        """Figures of a network in eval mode, :attr:`headline` among them."""
+        """Figures of a network in eval mode, by name: more is better."""
 
     @abstractmethod
     def picture(self, network: nn.Module, samples: Sequence[S]) -> np.ndarray[Any, np.dtype[np.uint8]]:

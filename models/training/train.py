@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,21 @@ import cv2
 import torch
 from torch import nn
 
-from keywarp.engines.errors import ModelError, UsageError, unknown_name
-from keywarp.models.networks.files import read_weights, write_weights
+from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.models.networks.files import load_into
 
-from .card import provenance_of
 from .config import TrainConfig
-from .log import write_log
 from .memory import check_step
-from .segmentation import Segmentation
+from .output import CHECKPOINT, save, write_run
+from .segmentation import EnetTask
 from .task import Task
 from .trainer import Trainer
 
 Log = Callable[[str], None]
-TASKS: dict[str, type[Task[Any]]] = {"enet": Segmentation}
+TASKS: dict[str, type[Task[Any]]] = {"enet": EnetTask}
 """What teaches each network."""
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+_LOCK = ".lock"
 
 
 def train(config: TrainConfig, log: Log = lambda _: None) -> Path:
@@ -32,21 +33,67 @@ def train(config: TrainConfig, log: Log = lambda _: None) -> Path:
 
     It holds ``weights.safetensors`` (fp16), ``card.json``, ``log.csv`` and ``check.jpg``, written anew after every
     epoch or check, and ``last.pt``, from which the same call goes on after an interruption. Raises UsageError for
-    settings or data that cannot work or that memory does not suffice for, ModelError for weights in
-    ``config.init`` that cannot be read or are of another network.
+    settings or data that cannot work or that memory does not suffice for, and for a folder that cannot be written
+    or that another run writes to; ModelError for weights in ``config.init`` that cannot be read or are of another
+    network.
     """
     if config.network not in TASKS:
         raise unknown_name("network", config.network, TASKS)
     torch.set_num_threads(config.threads)
-    try:
-        return _train(TASKS[config.network](config), log)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(text in str(error) for text in OUT_OF_MEMORY):
-            raise
+    with _claimed(config.out):
+        try:
+            return _train(TASKS[config.network](config), log)
+        except (MemoryError, RuntimeError) as error:
+            explained = _explained(error, config)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+def _explained(error: Exception, config: TrainConfig) -> UsageError | None:
+    """What a failure inside torch means to the user; None where it is not theirs."""
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY):
         width, height = config.size
-        raise UsageError(
+        return UsageError(
             f"too little memory for batches of {config.batch} pictures of {width}x{height}; lower batch or size"
+        )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return UsageError(
+            f"torch cannot compile the network here ({type(error).__name__}); install a C++ compiler (g++), "
+            "or use --set compiled=false"
+        )
+    return None
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """The folder of a run, made, and held for one process at a time where the system can do that."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / _LOCK).open("ab")
+    except OSError as error:
+        raise UsageError(
+            f"'{out}' cannot be written: {error.strerror}; name another folder with --out"
         ) from error
+    with lock:
+        if not _locked(lock.fileno()):
+            raise UsageError(
+                f"another run is writing to '{out}'; wait for it, or name another folder with --out"
+            )
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether this process now holds the lock; it ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _train(task: Task[Any], log: Log) -> Path:
@@ -57,15 +104,24 @@ def _train(task: Task[Any], log: Log) -> Path:
     network = _network(task)
     trainer = Trainer(network, task, samples, config)
     check_step(network, config, trainer.device)
-    config.out.mkdir(parents=True, exist_ok=True)
-    last = config.out / "last.pt"
-    if trainer.resume(last):
-        log(f"going on in epoch {trainer.epoch + 1}")
+    if trainer.resume(config.out / CHECKPOINT):
+        finished = trainer.epoch >= config.last_epoch
+        log(f"finished after epoch {trainer.epoch}" if finished else f"going on in epoch {trainer.epoch + 1}")
+        if finished:
+            _renew(trainer, checks, log)
     while trainer.epoch < config.last_epoch:
-        row = trainer.run_epoch(lambda: trainer.save(last), log)
+        row = trainer.run_epoch(lambda: save(trainer), log)
         log(_line(row | _check(trainer, checks)))
-        _write(trainer)
+        write_run(trainer)
+        save(trainer)
     return config.out
+
+
+def _renew(trainer: Trainer[Any], checks: dict[str, Sequence[Any]], log: Log) -> None:
+    """Write a finished run's files again: the card may be asked for another licence or other scores."""
+    if any(not any(key.startswith(f"{name} ") for key in trainer.rows[-1]) for name in checks):
+        log(_line(_check(trainer, checks)))
+    write_run(trainer)
 
 
 def _network(task: Task[Any]) -> nn.Module:
@@ -76,22 +132,10 @@ def _network(task: Task[Any]) -> nn.Module:
     return network
 
 
-def load_into(network: nn.Module, path: Path, name: str) -> None:
-    """Put weights from a file into a network. Raises ModelError if they are another network's."""
-    tensors = read_weights(path)
-    try:
-        missing, unexpected = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise ModelError(f"weights '{path}' are not of {name} with these classes: {error}") from error
-    wrong = [key for key in missing if not key.endswith("num_batches_tracked")] + unexpected
-    if wrong:
-        raise ModelError(f"weights '{path}' are not of {name}: '{wrong[0]}' is missing or unknown")
-
-
 def _check(trainer: Trainer[Any], checks: dict[str, Sequence[Any]]) -> dict[str, float]:
     """Score and draw, if it is time for it; the figures also go into the epoch's row."""
     config = trainer.config
-    if trainer.epoch % config.check_every and trainer.epoch != config.last_epoch:
+    if trainer.epoch % config.check_every and trainer.epoch < config.last_epoch:
         return {}
     found = trainer.check(checks)
     trainer.rows[-1].update(found)
@@ -100,19 +144,6 @@ def _check(trainer: Trainer[Any], checks: dict[str, Sequence[Any]]) -> dict[str,
         if chosen:
             cv2.imwrite(str(config.out / "check.jpg"), trainer.task.picture(trainer.averaged, chosen))
     return found
-
-
-def _write(trainer: Trainer[Any]) -> None:
-    """Write all files of the run as they are after this epoch, the checkpoint last: until it is whole, a run that
-    is taken up does the epoch's end again and writes them all again."""
-    config = trainer.config
-    weights = config.out / "weights.safetensors"
-    write_weights(trainer.averaged, weights)
-    write_log(trainer.rows, config.out / "log.csv")
-    provenance = provenance_of(config, trainer.rows)
-    card = trainer.task.card(trainer.averaged, config.out.name, {"weights": weights}, provenance)
-    (config.out / "card.json").write_text(card.to_json())
-    trainer.save(config.out / "last.pt")
 
 
 def _line(row: dict[str, float]) -> str:

@@ -2,7 +2,8 @@
 
 Every random choice comes from the seed, the epoch and the place in it, so a run that was stopped and resumed
 is the run that was not. Equal results need the same kind of processor, the same versions of packages and the
-same number of threads, which decide the order that sums are taken in.
+same number of threads, which decide the order that sums are taken in. On a GPU sums are taken in no fixed order:
+there a resumed run is as good, not equal.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -59,6 +61,12 @@ class Trainer(Generic[S]):
         self._losses: list[float] = []
         self._seconds = 0.0
         self._samples = samples
+        self._settings = {
+            **config.identity(),
+            "device": self.device.type,
+            "samples": task.fingerprint(samples),
+            "init_crc32": zlib.crc32(config.init.read_bytes()) if config.init else None,
+        }
         task.prepare(samples)
         self._optimisers = Optimisers(network, task.last_layers(network), config)
         self._forward = torch.compile(network, dynamic=False) if config.compiled else network
@@ -96,7 +104,7 @@ class Trainer(Generic[S]):
     def save(self, path: Path) -> None:
         """Write everything that :meth:`resume` needs, all of it or nothing."""
         Checkpoint(
-            self.config.identity(),
+            self._settings,
             {
                 "epoch": self.epoch,
                 "losses": self._losses,
@@ -112,7 +120,7 @@ class Trainer(Generic[S]):
         """Go on from a file of :meth:`save`; whether there is one."""
         if not path.is_file():
             return False
-        state = Checkpoint.read(path, self.config.identity()).state
+        state = Checkpoint.read(path, self._settings).state
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimisers.restore(state["optimisers"])
@@ -180,7 +188,7 @@ class Trainer(Generic[S]):
 
     def _step(self, inputs: Tensor, truth: Sequence[Tensor]) -> float:
         step = len(self._losses)
-        torch.manual_seed((self.config.seed * 1_000_003 + self.epoch) * 1_000_003 + step)
+        torch.manual_seed(((self.config.seed * 1_000_003 + self.epoch) * 1_000_003 + step) % 2**63)
         self._optimisers.set_rates(self._factor(self.epoch + step / self.steps))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             output = self._forward(inputs)
@@ -189,7 +197,9 @@ class Trainer(Generic[S]):
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self._optimisers.step()
-        move_towards(self.averaged, self.network, self.config.average)
+        done = self.epoch * self.steps + step
+        # At first the mean of all steps so far, so that nothing stays of the random start.
+        move_towards(self.averaged, self.network, min(self.config.average, done / (done + 1)))
         return self._checked(float(loss.detach()))
 
     def _checked(self, loss: float) -> float:
@@ -207,8 +217,12 @@ class Trainer(Generic[S]):
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("device cuda: torch finds no GPU here; use device=cpu, or a torch with CUDA")
+    count = torch.cuda.device_count()
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= count:
+        raise UsageError(
+            f"device {name}: torch finds {count or 'no'} GPU{'s' * (count > 1)} here; "
+            "use device=cpu, or a torch with CUDA"
+        )
     return name
 
 

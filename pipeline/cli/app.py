@@ -26,7 +26,9 @@ Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or
 Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
 Interval = Annotated[int | None, typer.Option(help="A key frame every so many frames; 1: every frame.")]
 Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
-Flow = Annotated[str | None, typer.Option(help="dis, dis:ultrafast, dis:fast, dis:medium or source.")]
+Flow = Annotated[
+    str | None, typer.Option(help="dis (dis:sparse), dis:ultrafast, dis:fast, dis:medium or source.")
+]
 Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
 Rate = Annotated[float | None, typer.Option(help="Frames per second of a camera or a folder of pictures.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads in all; default: every core.")]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keywarp.engines.errors import UsageError
-from keywarp.models.datasets import Pair, find_pairs, parse_data
+from keywarp.models.datasets import PICTURE_SUFFIXES, Pair, find_pairs, parse_data
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.evaluation import (
     Clip,
@@ -115,6 +115,9 @@ def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
     for name, instead in _FIXED.items():
         if name in settings:
             raise UsageError(f"'{name}' cannot be set for an evaluation; {instead}")
+    for entry in settings.get("models") or ():
+        if isinstance(entry, dict) and "interval" in entry:
+            raise UsageError(f"a model's interval cannot be set for an evaluation; {_FIXED['interval']}")
     subject = Subject(**settings)
     pairs = _pairs(wanted, subject)
     if wanted.sequence is None:
@@ -129,7 +132,7 @@ def parse_intervals(text: str | None, frames: int) -> list[int]:
         return [interval for interval in INTERVALS if interval <= frames]
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
-        if not (part.isascii() and part.isdecimal() and int(part)):
+        if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part)):
             raise UsageError(f"'{part}' in --intervals is no whole number of at least 1; write 1,2,5,10")
     return check_intervals(map(int, parts), frames)
 
@@ -143,10 +146,13 @@ def _pairs(wanted: Wanted, subject: Subject) -> list[Pair] | None:
 
 
 def _check_not_input(outputs: list[Path], places: set[Path]) -> None:
-    """Raise :class:`UsageError` where an output would take the place of a picture or a label map."""
+    """Raise :class:`UsageError` where an output would take the place of what is evaluated, or be a part of it."""
     for path in outputs:
-        if path.exists() and any(is_same(path, place) or is_same(path.parent, place) for place in places):
-            raise UsageError(f"output '{path}' would overwrite what is evaluated; give it another name")
+        is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+        if any(is_same(path, place) or (is_picture and is_same(path.parent, place)) for place in places):
+            raise UsageError(
+                f"output '{path}' would overwrite what is evaluated, or lie among it; give it another place"
+            )
 
 
 def _evaluate(given: _Input, console: Console) -> _Found:
@@ -162,7 +168,8 @@ def _evaluate(given: _Input, console: Console) -> _Found:
 
 def _write(wanted: Wanted, given: _Input, found: _Found) -> None:
     if wanted.json is not None:
-        data = {"data": wanted.data, "split": wanted.split, "sequence": wanted.sequence}
+        labels = None if wanted.labels is None else str(wanted.labels)
+        data = {"data": wanted.data, "split": wanted.split, "sequence": wanted.sequence, "labels": labels}
         write_json(wanted.json, report(given.subject, data, found.pictures, found.sequence))
     if wanted.sheet is not None and given.clip is not None and found.sequence is not None:
         write_sheet(wanted.sheet, _sheet(given.subject, given.clip, found.sequence))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +79,8 @@ def train_command(network: str, config: str | None, flags: dict[str, Any], assig
         remove_empty(made)
         raise
     weights = folder / "weights.safetensors"
-    console.print(f"wrote {weights}; next: keywarp export {network} --weights {weights}")
+    command = shlex.join(["keywarp", "export", network, "--weights", str(weights)])
+    console.print(f"wrote {weights}; next: {command}")
 
 
 def training_config(settings: dict[str, Any]) -> TrainConfig:
@@ -86,11 +88,15 @@ def training_config(settings: dict[str, Any]) -> TrainConfig:
     accepted = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
         if key not in accepted:
-            raise unknown_name("training setting", key, accepted)
+            raise unknown_name("training setting", str(key), accepted)
     if isinstance(settings.get("size"), str):
         settings = {**settings, "size": _size(settings["size"])}
     if "data" not in settings:
         raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
+    settings = {
+        key: Path(value).expanduser() if key in ("out", "init") and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
     try:
         return TypeAdapter(TrainConfig).validate_python(settings)
     except ValidationError as error:

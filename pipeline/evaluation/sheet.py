@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 
 import cv2
@@ -103,5 +104,5 @@ def _draw_column(board: Board, column: Panels, left_px: int, row_px: int) -> Non
     for number, panel in enumerate((column.result, column.truth, column.errors)):
         small = resized(panel, (_PANEL_WIDTH_PX, row_px - _GAP_PX))
         board.picture((left_px, _TOP_PX + number * row_px), small)
-    right = f"{100 * column.right:.1f} % right"
+    right = "no true class" if isnan(column.right) else f"{100 * column.right:.1f} % right"
     board.text((left_px, _TOP_PX + len(_ROWS) * row_px), right, _TEXT_PX, QUIET)

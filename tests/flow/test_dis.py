@@ -69,7 +69,22 @@ def test_a_picture_against_itself_stands_still(name: str, shots: list[Shot]) -> 
     assert found.valid.all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (640, 1), (15, 15), (16, 16), (41, 23)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1, 1),
+        (640, 1),
+        (15, 15),
+        (16, 16),
+        (41, 23),
+        (80, 16),
+        (100, 31),
+        (640, 24),
+        (5000, 40),
+        (32, 32),
+        (64, 33),
+    ],
+)
 def test_pictures_of_any_size_have_a_flow(size: Size) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
     shot = Shot(pixels, None)

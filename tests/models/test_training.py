@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from keywarp.engines.errors import ModelError, UsageError
@@ -20,11 +23,12 @@ from keywarp.models.networks.files import load_enet
 from keywarp.models.training.augment import Augmentation
 from keywarp.models.training.config import TrainConfig
 from keywarp.models.training.dataset import Sample
-from keywarp.models.training.losses import class_weights
+from keywarp.models.training.losses import class_weights, segmentation_loss
 from keywarp.models.training.optimise import rate_factor
-from keywarp.models.training.segmentation import Segmentation
+from keywarp.models.training.segmentation import EnetTask
 from keywarp.models.training.train import train
 from keywarp.models.training.trainer import Trainer, move_towards
+from keywarp.pipeline.cli.networks import training_config
 
 STREET = "street:seed=0,length=80,every=10,size=96x64"
 NO_CHANGE = Augmentation(
@@ -109,16 +113,26 @@ def test_weights_to_begin_with_are_taken(run: TrainConfig, tmp_path: Path) -> No
         ({"size": (0, 8)}, "multiples of 8"),
         ({"scale": (2.0, 1.0)}, "no range"),
         ({"scale": (0.0, 1.0)}, "no range"),
+        ({"scale": (0.5, float("inf"))}, "no range"),
+        ({"seed": -1}, "seed -1: a number from 0"),
+        ({"until": 0}, "until 0"),
+        ({"workers": -1}, "workers -1"),
+        ({"dropout": (0.0, 2.0)}, "dropout 2"),
+        ({"matrix_rate": float("inf")}, "matrix_rate inf"),
+        ({"warm_up": float("nan")}, "warm_up nan"),
+        ({"lovasz": -1.0}, "lovasz -1"),
+        ({"decay": -1.0}, "decay -1"),
+        ({"device": "gpu"}, "device 'gpu' is not auto, cpu, cuda"),
         ({"epochs": 0}, "epochs 0"),
         ({"batch": -1}, "batch -1"),
         ({"rate": 0.0}, "rate 0"),
         ({"rate": float("nan")}, "rate nan"),
-        ({"weight_offset": 1.0}, "weight offset"),
+        ({"weight_offset": 1.0}, "weight_offset 1"),
         ({"average": 1.0}, "average"),
         ({"growth": ((0.7, 64, 48, 0.5, 1), (0.3, 96, 64, 0.5, 1))}, "rising order"),
         ({"growth": ((1.0, 64, 48, 0.5, 1),)}, "between 0 and 1"),
         ({"growth": ((0.5, 65, 48, 0.5, 1),)}, "size 65x48"),
-        ({"night": 1.5}, "night 1.5: a share"),
+        ({"night": 1.5}, "night 1.5: a number from 0 to 1"),
         ({"optimiser": "muo"}, "did you mean 'muon'"),
         ({"class_set": "camvidd"}, "did you mean 'camvid'"),
     ],
@@ -138,6 +152,75 @@ def test_the_command_holds_what_was_changed() -> None:
     )
 
 
+def test_the_command_makes_the_same_settings() -> None:
+    config = TrainConfig(
+        data=(STREET,), out=Path("a b"), size=(64, 48), licence="CC BY-NC 4.0: not for sale", until=3,
+        check=(STREET, "camvid:x"), growth=((0.5, 32, 24, 0.5, 1.0),), init=Path("w.safetensors"), optimiser="adamw",
+    )  # fmt: skip
+    _, _, _, *words = shlex.split(config.command())
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assigned = [words[i + 1].partition("=") for i, word in enumerate(words) if word == "--set"]
+    settings = {name: yaml.safe_load(value) for name, _, value in assigned}
+    settings |= {"network": "enet", "data": [given["--data"]], "out": given["--out"], "size": given["--size"]}
+    assert training_config({**settings, "epochs": 40, "seed": 0}) == config
+
+
+def test_a_date_is_a_seed(tmp_path: Path) -> None:
+    train(tiny(tmp_path, seed=20261121, epochs=1))
+
+
+def test_a_run_is_not_taken_up_with_other_data(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    for place in (folder, tmp_path / "train_labels"):
+        place.mkdir()
+        for i in range(4):
+            cv2.imwrite(str(place / f"{i}.png"), np.full((48, 64), i, np.uint8))
+    config = tiny(tmp_path / "run", data=(f"camvid:{folder}",), until=1, check=())
+    train(config)
+    cv2.imwrite(str(tmp_path / "train_labels" / "0.png"), np.full((48, 64), 5, np.uint8))
+    with pytest.raises(UsageError, match=r"other settings \(samples: '4, "):
+        train(replace(config, until=2))
+
+
+def test_other_scores_may_be_asked_of_a_run(tmp_path: Path) -> None:
+    other = "street:seed=8,length=1,size=64x48"
+    train(tiny(tmp_path, until=1, check_every=1))
+    train(tiny(tmp_path, check=(other,), check_every=5))
+    assert set(read_card(tmp_path / "card.json").provenance.accuracy) == {other}
+    train(tiny(tmp_path, licence="mine"))
+    provenance = read_card(tmp_path / "card.json").provenance
+    assert provenance.licence == "mine"
+    assert len(provenance.accuracy) == 1
+
+
+def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
+    messages: list[str] = []
+
+    def again(_: str) -> None:
+        try:
+            train(tiny(tmp_path))
+        except UsageError as error:
+            messages.append(str(error))
+
+    train(tiny(tmp_path, until=1), again)
+    assert messages
+    assert all("another run is writing" in message for message in messages)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="'/proc/x' cannot be written"):
+        train(tiny(Path("/proc/x")))
+
+
+def test_pictures_without_a_class_change_nothing(tmp_path: Path) -> None:
+    bgr, void = np.zeros((48, 64, 3), np.uint8), np.full((48, 64), VOID, np.uint8)
+    with pytest.raises(UsageError, match="all labels are void"):
+        EnetTask(tiny(tmp_path)).prepare([Sample(bgr, void)])
+    scores = torch.zeros(1, 11, 4, 4, requires_grad=True)
+    truth = torch.full((1, 4, 4), VOID)
+    assert segmentation_loss(scores, truth, torch.ones(11), lovasz=1, stride=3, start=(0, 0)).item() == 0
+
+
 def sample() -> Sample:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 11, (48, 64), dtype=np.uint8)
@@ -146,7 +229,7 @@ def sample() -> Sample:
 
 def test_too_few_samples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 samples do not fill a batch of 4"):
-        Trainer(ENet(), Segmentation(tiny(tmp_path)), [sample()], tiny(tmp_path))
+        Trainer(ENet(), EnetTask(tiny(tmp_path)), [sample()], tiny(tmp_path))
 
 
 def test_augmentation_moves_picture_and_labels_alike() -> None:

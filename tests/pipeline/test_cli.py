@@ -338,8 +338,10 @@ USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
     (
         "training setting of another kind",
         ["train", "enet", "--data", "street:seed=0", "--set", "batch=many"],
-        ["a training setting has a value of the wrong kind"],
+        ["training setting 'batch' cannot be 'many'", "valid integer"],
     ),
+    ("nothing to train on", ["train", "enet"], ["such as --data camvid:DIR"]),
+    ("unknown recipe", ["train", "enet", "--config", "enet-camvidd"], ["did you mean 'enet-camvid'?"]),
 )  # fmt: skip
 
 
