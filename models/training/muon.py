@@ -1,8 +1,8 @@
 """Muon: momentum whose update of each weight matrix is made orthogonal.
 
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). Kernels count as matrices, their
-first dimension by all others: outputs by inputs x height x width for convolutions, inputs by the rest for transposed
-ones. Vectors and the last layer belong to another optimiser.
+first dimension by all others: outputs by inputs x height x width for convolutions, inputs by the rest for
+transposed ones. Vectors and the last layer belong to another optimiser.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class EnetTask(Task[Sample]):
         checksum = 0
         for sample in samples:
             for pixels in (sample.bgr, sample.labels):
-                checksum = zlib.crc32(np.ascontiguousarray(pixels), checksum)
+                checksum = zlib.crc32(np.ascontiguousarray(pixels).data, checksum)
         return f"{len(samples)}, {checksum:08x}"
 
     def prepare(self, samples: Sequence[Sample]) -> None:

@@ -154,8 +154,8 @@ def test_the_command_holds_what_was_changed() -> None:
 
 def test_the_command_makes_the_same_settings() -> None:
     config = TrainConfig(
-        data=(STREET,), out=Path("a b"), size=(64, 48), licence="CC BY-NC 4.0: not for sale", until=3,
-        check=(STREET, "camvid:x"), growth=((0.5, 32, 24, 0.5, 1.0),), init=Path("w.safetensors"), optimiser="adamw",
+        data=(STREET,), out=Path("a b"), size=(64, 48), licence="CC BY-NC: not for sale", until=3,
+        check=(STREET, "camvid:x"), growth=((0.5, 32, 24, 0.5, 1.0),), init=Path("w.pt"), optimiser="adamw",
     )  # fmt: skip
     _, _, _, *words = shlex.split(config.command())
     given = dict(zip(words[::2], words[1::2], strict=True))
