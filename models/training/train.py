@@ -80,7 +80,11 @@ def _claimed(out: Path) -> Iterator[None]:
             raise UsageError(
                 f"another run is writing to '{out}'; wait for it, or name another folder with --out"
             )
-        yield
+        try:
+            yield
+        finally:
+            if not (out / CHECKPOINT).exists():  # nothing came of it: leave nothing behind
+                (out / _LOCK).unlink(missing_ok=True)
 
 
 def _locked(descriptor: int) -> bool:

@@ -111,9 +111,9 @@ def test_streaks_keep_the_brightness(angle: float) -> None:
 
 
 def test_memory_is_asked_for_before_it_is_needed() -> None:
-    memory.check_samples(10, 480 * 360, "small")
+    memory.check_samples(10, 10 * 480 * 360, "small")
     with pytest.raises(UsageError, match=r"too little memory: 100000000 pictures of 'big' take about"):
-        memory.check_samples(100_000_000, 480 * 360, "big")
+        memory.check_samples(100_000_000, 100_000_000 * 480 * 360, "big")
 
 
 def test_what_a_network_keeps_is_counted_without_changing_it() -> None:
