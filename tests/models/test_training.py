@@ -167,6 +167,7 @@ def test_the_command_makes_the_same_settings() -> None:
 
 def test_a_date_is_a_seed(tmp_path: Path) -> None:
     train(tiny(tmp_path, seed=20261121, epochs=1))
+    assert read_card(tmp_path / "card.json").provenance.seed == 20261121
 
 
 def test_a_run_is_not_taken_up_with_other_data(tmp_path: Path) -> None:
