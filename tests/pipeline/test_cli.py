@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ import numpy as np
 import pytest
 
 from keywarp.models.card import ALIASES, BUNDLED
-from keywarp.pipeline.cli import main
 from keywarp.pipeline.sources.video import VideoSource
 
+from .commands import Call, Ended, caller
 from .sources.films import pictures, read_all, real, write_film
 
 DEADLINE_S = 100
@@ -34,34 +33,14 @@ TINY = "street:length=3,size=64x48"
 FIGURES = {"count", "mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "wait_p50_ms"}
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Ended]
-
-
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """Runs the entry point in this process, in an empty folder; the output is that of the file descriptors."""
+    """Runs the entry point in this process, in an empty folder."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["keywarp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
+    return caller(monkeypatch, capfd)
 
 
 def spawn(*arguments: object, code: str | None = None, cwd: Path) -> Ended:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +14,13 @@ import numpy as np
 import pytest
 
 from keywarp.models.labels import CAMVID, CLASS_SETS, ClassSet
-from keywarp.pipeline.cli import main
 from keywarp.pipeline.config import RunConfig
 
+from .commands import Call, caller
 from .labelled import flat, mixed, picture_of, write_labels, write_pairs
 from .sources.films import real, write_film
 
 FRAMES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What the command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -43,15 +28,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp
     """Runs ``keywarp eval`` in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["keywarp", "eval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
+    return caller(monkeypatch, capfd, "eval")
 
 
 # --- Real frames ------------------------------------------------------------------------------------------
