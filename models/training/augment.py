@@ -23,7 +23,7 @@ SHRINKS_BY_AREA = 0.7
 class Augmentation:
     """How much samples change. ``scale`` is a range of factors; the rest are the widest changes up and down.
 
-    ``blur``, ``noise``, ``jpeg``, ``night`` and ``rain`` are the shares of samples that see them.
+    ``shade``, ``blur``, ``noise``, ``jpeg``, ``night`` and ``rain`` are the shares of samples that see them.
     ``gain`` and ``gamma`` change the picture, ``tint`` each channel apart (all as factors 1/(1+x) to 1+x),
     ``offset`` is in grey levels, ``fade`` the largest share of colour taken away.
     """
@@ -34,6 +34,7 @@ class Augmentation:
     tint: float = 0.12
     offset: float = 20.0
     fade: float = 0.8
+    shade: float = 0.0
     blur: float = 0.1
     noise: float = 0.05
     jpeg: float = 0.1
@@ -50,6 +51,7 @@ class Augmentation:
     def _spoiled(self, bgr: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """In the order of the world, the lens, the sensor and the file."""
         steps = (
+            (self.shade, weather.shaded),
             (self.rain, weather.in_rain),
             (self.night, weather.at_night),
             (self.blur, weather.blurred),

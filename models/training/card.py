@@ -63,7 +63,7 @@ def recipe(config: TrainConfig) -> str:
     sizes = ", then ".join(
         f"{p.width}x{p.height} pixels of pictures scaled by {p.low:g} to {p.high:g}" for p in config.parts
     )
-    spoilt = [name for name in ("blur", "noise", "jpeg", "night", "rain") if getattr(config, name)]
+    spoilt = [name for name in ("shade", "blur", "noise", "jpeg", "night", "rain") if getattr(config, name)]
     changes = "flipped, their light and colour changed"
     if spoilt:
         changes += "; some with " + ", ".join(spoilt)

@@ -20,7 +20,7 @@ DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Smallest and largest value of every number, both included.
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "seed": (0, 2**63 - 1), "batch": (1, 65_536), "until": (1, 100_000),
-    "scale": (0.01, 100), "blur": (0, 1), "noise": (0, 1), "jpeg": (0, 1), "night": (0, 1), "rain": (0, 1),
+    "scale": (0.01, 100), "shade": (0, 1), "blur": (0, 1), "noise": (0, 1), "jpeg": (0, 1), "night": (0, 1), "rain": (0, 1),
     "rate": (1e-12, 10), "matrix_rate": (1e-12, 10), "warm_up": (0, 100_000), "decay": (0, 1),
     "dropout": (0, 1), "average": (0, 0.999999), "weight_offset": (1.000001, 1000), "lovasz": (0, 1000),
     "check_every": (1, 100_000), "pictures": (0, 100), "threads": (1, 1024), "workers": (0, 1024),
@@ -60,7 +60,8 @@ class TrainConfig:
     scale: smallest and largest factor that pictures are scaled by before a part is cut out.
     growth: smaller parts to begin with, each (share of the epochs done, width, height, low, high): until that
         share of the epochs is done, parts have that size, scaled by ``low`` to ``high``.
-    blur, noise, jpeg, night, rain: shares of samples that are made worse so.
+    shade: share of samples with a hard shadow cast over them. blur, noise, jpeg, night, rain: shares of samples
+        that are made worse so.
     init: weights to begin with, such as those of an earlier run (None: random).
     optimiser: ``muon`` for the matrices and AdamW for the rest, or ``adamw`` for all.
     rate, matrix_rate: the highest learning rates, of AdamW and of Muon. warm_up: the epochs it takes to reach them.
@@ -85,6 +86,7 @@ class TrainConfig:
     batch: int = 8
     scale: tuple[float, float] = (0.5, 1.5)
     growth: tuple[tuple[float, int, int, float, float], ...] = ()
+    shade: float = 0.0
     blur: float = 0.1
     noise: float = 0.05
     jpeg: float = 0.1

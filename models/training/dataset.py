@@ -6,7 +6,9 @@ A data set is named by a line of text, ``KIND:ARGUMENTS``:
   or the same in ``DIR/train`` and ``DIR/train_labels``.
 * ``pictures:DIR,labels=DIR,map=cityscapes``: label maps with numbers of their own, see
   :mod:`keywarp.models.training.class_map`.
-* ``street:seed=0,length=400,every=10,size=480x360``: frames 0, 10, 20, ... of a street scene.
+* ``street:seed=0,length=400,every=10,size=480x360,kind=town``: frames 0, 10, 20, ... of a street scene, through a
+  ``town`` or along a ``motorway``.
+* ``above:seed=0,length=400,every=10,size=480x360``: views 0, 10, 20, ... of a drawn place seen from above.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from keywarp.models.labels import ClassSet
 from .class_map import ClassMap, find_nested
 from .memory import check_samples
 
+_STREET = {"seed": "0", "length": "400", "every": "1", "size": "480x360", "kind": "town"}
+
 
 def load_data(spec: str, classes: ClassSet) -> list[Sample]:
     """All samples of a data set, in memory and in a fixed order."""
@@ -34,7 +38,9 @@ def load_data(spec: str, classes: ClassSet) -> list[Sample]:
         return list(_mapped(arguments, classes))
     if kind == "street":
         return list(_street(arguments))
-    raise unknown_name("data set", kind, ("camvid", "pictures", "street"))
+    if kind == "above":
+        return list(_above(arguments))
+    raise unknown_name("data set", kind, ("camvid", "pictures", "street", "above"))
 
 
 def _folder(pictures: Path, classes: ClassSet) -> Iterator[Sample]:
@@ -62,11 +68,25 @@ def _read(pairs: Sequence[Pair], labels_of: Callable[[LabelMap], Pixels]) -> Ite
 def _street(arguments: str) -> Iterator[Sample]:
     from keywarp.flow.scenes.street import StreetScene
 
-    options = _options("street", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
+    options = _options("street", arguments, _STREET)
     length, every = _integer(options, "length", 1), _integer(options, "every", 1)
     size, indices = parse_size(options["size"]), range(0, length, every)
     check_samples(len(indices), len(indices) * math.prod(size), f"street:{arguments}")
-    scene = StreetScene(size=size, rate=30, length=length, seed=_integer(options, "seed", 0))
+    seed = _integer(options, "seed", 0)
+    scene = StreetScene(size=size, rate=30, length=length, seed=seed, kind=options["kind"])
+    for index in indices:
+        frame = scene.frame(index)
+        yield Sample(frame.bgr.copy(), frame.classes.copy())
+
+
+def _above(arguments: str) -> Iterator[Sample]:
+    from keywarp.flow.scenes.above import AboveScene
+
+    options = _options("above", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
+    length, every = _integer(options, "length", 1), _integer(options, "every", 1)
+    size, indices = parse_size(options["size"]), range(0, length, every)
+    check_samples(len(indices), len(indices) * math.prod(size), f"above:{arguments}")
+    scene = AboveScene(size=size, length=length, seed=_integer(options, "seed", 0))
     for index in indices:
         frame = scene.frame(index)
         yield Sample(frame.bgr.copy(), frame.classes.copy())

@@ -64,6 +64,7 @@ class EnetTask(Task[Sample]):
         config = self.config
         augmentation = Augmentation(
             scale=(part.low, part.high),
+            shade=config.shade,
             blur=config.blur,
             noise=config.noise,
             jpeg=config.jpeg,

@@ -1,4 +1,4 @@
-"""Bad pictures from good ones: blur, noise, JPEG, night and rain, by simple models."""
+"""Other pictures from good ones: hard shadows, blur, noise, JPEG, night and rain, by simple models."""
 
 from __future__ import annotations
 
@@ -13,6 +13,38 @@ Picture = NDArray[np.uint8]
 
 _NIGHT_TINT = np.array([1.15, 0.95, 0.85])
 """Blue, green, red: what little light there is comes from the sky."""
+
+
+def shaded(bgr: Picture, rng: np.random.Generator) -> Picture:
+    """In the hard shadow of a tree (blots with leafy edges), or of a wall or bridge (a straight edge)."""
+    height, width = bgr.shape[:2]
+    cast = _leaves(height, width, rng) if rng.random() < 0.6 else _edge(height, width, rng)
+    # From a row on downwards: shadows lie on the ground more than they hang in the sky.
+    below = np.clip((np.arange(height) - rng.uniform(0.1, 0.75) * height) / (0.05 * height), 0, 1)
+    dark = rng.uniform(0.3, 0.7) * np.array([1.08, 1.0, 0.94], np.float32)  # what light is left is the sky's
+    share = (cast * below[:, None].astype(np.float32))[..., None]
+    return _picture(np.round(bgr * (1 - share * (1 - dark))))
+
+
+def _leaves(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(H, W), 0 to 1: large blots with ragged edges and holes, flattened as seen along the ground."""
+    field = np.zeros((height, width), np.float32)
+    coarse_px = rng.uniform(0.15, 0.5) * height
+    for octave in range(5):
+        cell_px = max(2.0, coarse_px / 2**octave)
+        cells = rng.random((2 + int(3 * height / cell_px), 2 + int(width / cell_px)), np.float32)
+        field += cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC) * 0.62**octave
+    return np.clip(0.5 + (field - np.quantile(field, rng.uniform(0.2, 0.8))) * rng.uniform(3, 20), 0, 1)
+
+
+def _edge(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(H, W), 0 to 1: one side of a line, or a band between two."""
+    angle, softness_px = rng.uniform(0, math.pi), rng.uniform(0.5, 3)
+    x, y = np.arange(width, dtype=np.float32) - width / 2, np.arange(height, dtype=np.float32) - height / 2
+    across = math.cos(angle) * x[None] + math.sin(angle) * y[:, None]
+    start = rng.uniform(-0.4, 0.4) * width
+    end = start + rng.uniform(0.1, 1.2) * width
+    return np.clip(0.5 + np.minimum(across - start, end - across) / softness_px, 0, 1).astype(np.float32)
 
 
 def blurred(bgr: Picture, rng: np.random.Generator) -> Picture:

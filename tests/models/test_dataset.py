@@ -39,6 +39,16 @@ def test_street_frames_are_rendered() -> None:
     assert samples[0].labels.max() < len(CAMVID)
 
 
+def test_views_from_above_are_rendered() -> None:
+    samples = load_data("above:seed=2,length=5,every=2,size=64x48", CAMVID)
+    assert len(samples) == 3
+    assert samples[0].bgr.shape == (48, 64, 3)
+    assert samples[0].labels.shape == (48, 64)
+    assert max(sample.labels.max() for sample in samples) < len(CAMVID)
+    with pytest.raises(UsageError, match="did you mean 'seed'"):
+        load_data("above:sead=2", CAMVID)
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="train' does not exist"):
         load_data(f"camvid:{tmp_path}/train", CAMVID)
@@ -97,6 +107,7 @@ def test_labels_out_of_range_are_named(tmp_path: Path) -> None:
         ("street:seed=one", "seed=one"),
         ("street:length=0", "length=0.*at least 1"),
         ("street:every=0", "every=0.*at least 1"),
+        ("street:kind=motorwy", "unknown kind of street 'motorwy'; did you mean 'motorway'"),
         ("street:size=big", "'big' is not a size"),
     ],
 )

@@ -81,7 +81,14 @@ def test_muon_learns_a_matrix() -> None:
     assert losses[-1] < 0.02 * losses[0]
 
 
-CHANGES = [weather.blurred, weather.noisy, weather.compressed, weather.at_night, weather.in_rain]
+CHANGES = [
+    weather.shaded,
+    weather.blurred,
+    weather.noisy,
+    weather.compressed,
+    weather.at_night,
+    weather.in_rain,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))

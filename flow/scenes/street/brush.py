@@ -78,6 +78,16 @@ def clouds(
     return total / 1.4
 
 
+def periodic(shape: tuple[int, int], rng: np.random.Generator, first: int) -> NDArray[np.float32]:
+    """Soft noise whose rows repeat after a tile."""
+    noise = clouds(shape, rng, first)
+    share = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
+    other = np.roll(noise, shape[0] // 2, 0)
+    weight = np.abs(share - 0.5) * 2
+    mixed: NDArray[np.float32] = noise * (1 - weight) + other * weight
+    return mixed
+
+
 def speckle(shape: tuple[int, int], rng: np.random.Generator, blur: float) -> NDArray[np.float32]:
     """Fine grain (h, w) with standard deviation 1."""
     grain = rng.standard_normal(shape).astype(np.float32)

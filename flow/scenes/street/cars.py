@@ -9,7 +9,11 @@ from .texture import Pixels
 LENGTH_M, WIDTH_M, HEIGHT_M = 4.3, 1.8, 1.48
 BELT_M = 0.92
 """Height of the lower body: above it is glass."""
-COLORS = (0xB3262C, 0x23456F, 0xE9E9E6, 0x2B2D30, 0x8E979D, 0x4E6B57, 0xD7A63A, 0x6A86A8)
+COLORS = (
+    0xB3262C, 0x23456F, 0xE9E9E6, 0x2B2D30, 0x8E979D, 0x4E6B57, 0xD7A63A, 0x6A86A8,
+    0x121315, 0xF6F6F4, 0xBFC3C6, 0x54585D, 0x6E1A20, 0x1B2A47,
+)  # fmt: skip
+"""A town's cars have the first eight."""
 
 _TYRE, _RIM = rgb(0x1B1C1E), rgb(0xA9ADB0)
 

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from .brush import Brush
-from .palette import Look, rgb
+from . import cars
+from .brush import Brush, clouds
+from .palette import Look, mix, rgb, scaled
 from .texture import Pixels
 
 POLE_M = (0.16, 5.6)
@@ -75,4 +76,19 @@ def paint_fence(rng: np.random.Generator, width_m: float, px_per_m: float) -> Pi
     for y in (0.28, 0.85):
         brush.box(0, y, width_m, 0.08, tuple((tone * 0.72).tolist()))
     brush.box(0, 1.08, width_m, 0.27, rgb(0x9B948A))
+    return brush.pixels
+
+
+def paint_bonnet(rng: np.random.Generator, look: Look, width_px: float) -> Pixels:
+    """A car's bonnet from above the wheel, the sky in its lacquer; 1 m wide, 0.12 m high."""
+    brush = Brush(1.0, 0.12, max(64.0, width_px))
+    color = rgb(int(rng.choice(cars.COLORS)))
+    crest, drop = rng.uniform(0.03, 0.07), rng.uniform(0.01, 0.03)
+    across = np.linspace(-0.02, 1.02, 25)
+    top = [(float(x), float(crest + drop * (2 * x - 1) ** 2)) for x in across]
+    brush.shape([*top, (1.02, 0.14), (-0.02, 0.14)], mix(color, look.horizon, 0.25))
+    brush.line(top, scaled(color, 0.45), 0.004)
+    brush.line([(x, y + 0.012) for x, y in top], mix(color, look.horizon, 0.6), 0.004)
+    height, width = brush.pixels.shape[:2]
+    brush.light(1 + 0.3 * clouds((height, width), rng, 4))
     return brush.pixels

@@ -36,10 +36,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """``BLOCK_M`` of street: what stands behind the pavements, what stands on them, and the ground."""
+    """``BLOCK_M`` of street: the ground, and what stands on it in layers, each before the ones named earlier
+    wherever they meet in the picture."""
 
-    behind: tuple[Placed, ...]
-    kerbside: tuple[Placed, ...]
+    layers: tuple[tuple[Placed, ...], ...]
     tile: Tile
 
 
@@ -78,7 +78,7 @@ class Layout:
             kerbside += self._kerb(rng, number, side)
             kerbside += self._parked(rng, number, side)
         kind = "zebra" if number % 3 == 2 else ("plain", "patched")[(number + self._seed) % 2]
-        return Block(tuple(behind), tuple(kerbside), Tile(self._library.ground(kind), number * BLOCK_M))
+        return Block((tuple(behind), tuple(kerbside)), Tile(self._library.ground(kind), number * BLOCK_M))
 
     def _light(self, side: int) -> Color:
         """Of a face that looks across the street from ``side``."""

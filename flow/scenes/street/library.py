@@ -20,7 +20,7 @@ class Library:
 
     def __init__(self, seed: int, look: Look, focal_px: float) -> None:
         self._seed = seed
-        self._look = look
+        self.look = self._look = look
         self._focal = focal_px
         self._textures: dict[tuple[str, int], Texture] = {}
         rng = np.random.default_rng((seed, 201))
@@ -127,6 +127,12 @@ class Library:
         """A traffic sign."""
         kind = furniture.SIGNS[number]
         return self._named("sign", number, lambda: furniture.paint_sign(kind, self._detail(8.0)))
+
+    def bonnet(self) -> Texture:
+        """The front of the camera's own car."""
+        return self._named("bonnet", 0, lambda: furniture.paint_bonnet(
+            self._rng(216, 0), self._look, self._focal
+        ))  # fmt: skip
 
     def fence(self, width_m: float) -> Texture:
         """A fence."""

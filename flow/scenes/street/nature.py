@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .brush import Brush, clouds, speckle
+from .brush import Brush, clouds, periodic, speckle
 from .ground import HALF_WIDTH_M, PAVED_M, ROAD_M, SEAM_M, TILE_M, VERGE
 from .palette import Color, Look, mix, rgb, scaled
 from .texture import Pixels
@@ -43,7 +43,7 @@ def _with_clouds(
     across = (x * depth * 60 + 384).astype(np.float32)
     field = cv2.remap(plane, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     lift = cv2.remap(plane, across, along + 7, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    cover = -0.3 - 0.35 * look.overcast
+    cover = -0.3 - 0.35 * look.overcast + look.clear
     dense = np.clip((field - cover) / 0.55, 0, 1)
     dense = dense * dense * (3 - 2 * dense) * np.clip(up / 0.12, 0, 1) * 0.9
     shade = np.clip(0.45 + 1.4 * (field - lift) + 0.3 * dense, 0, 1)[..., None]
@@ -66,16 +66,6 @@ def paint_skyline(rng: np.random.Generator, look: Look, width_px: int) -> Pixels
                 brush.shape([(x, 12 - height), (x + width / 2, top), (x + width, 12 - height)], tone)
             x += width * rng.uniform(0.7, 1.2)
     return brush.pixels
-
-
-def _periodic(shape: tuple[int, int], rng: np.random.Generator, first: int) -> np.ndarray:
-    """Soft noise whose rows repeat after a tile."""
-    noise = clouds(shape, rng, first)
-    share = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
-    other = np.roll(noise, shape[0] // 2, 0)
-    weight = np.abs(share - 0.5) * 2
-    mixed: np.ndarray = noise * (1 - weight) + other * weight
-    return mixed
 
 
 def paint_ground(seed: int, kind: str, look: Look, px_per_m: float) -> Pixels:
@@ -103,7 +93,7 @@ def _texture(
 ) -> None:  # fmt: skip
     part = brush.pixels[:, _columns(brush, left, right)]
     shape = part.shape[:2]
-    factor = 1 + soft * _periodic(shape, rng, 6) + fine * speckle(shape, rng, 0.7)
+    factor = 1 + soft * periodic(shape, rng, 6) + fine * speckle(shape, rng, 0.7)
     part[..., :3] = np.clip(np.array(color) * factor[..., None], 0, 255)
 
 
@@ -170,7 +160,16 @@ def _paint_house_shade(brush: Brush, look: Look) -> None:
     brush.light(cool[None])
 
 
-def paint_tree(rng: np.random.Generator, px_per_m: float, size_m: tuple[float, float]) -> Pixels:
+LEAVES = (0x5F8A3A, 0x86963F)
+"""A tree's green lies between these."""
+
+
+def paint_tree(
+    rng: np.random.Generator,
+    px_per_m: float,
+    size_m: tuple[float, float],
+    leaves: tuple[int, int] = LEAVES,
+) -> Pixels:
     """A trunk, its branches, and a crown of some hundred tufts, dark below and bright towards the sun."""
     width, height = size_m
     brush = Brush(width, height, px_per_m)
@@ -184,18 +183,23 @@ def paint_tree(rng: np.random.Generator, px_per_m: float, size_m: tuple[float, f
         [(middle + 0.03, foot), (middle + 0.03, height * 0.4), (middle + 0.19, foot)], scaled(bark, 0.72)
     )
     crown = (middle, height * 0.38, width * 0.46, height * 0.36)
-    leaf = mix(rgb(0x5F8A3A), rgb(0x86963F), rng.random())
-    _paint_crown(brush, rng, crown, leaf)
+    leaf = mix(rgb(leaves[0]), rgb(leaves[1]), rng.random())
+    paint_crown(brush, rng, crown, leaf)
     return brush.pixels
 
 
-def _paint_crown(
-    brush: Brush, rng: np.random.Generator, crown: tuple[float, float, float, float], leaf: Color
+def paint_crown(
+    brush: Brush,
+    rng: np.random.Generator,
+    crown: tuple[float, float, float, float],
+    leaf: Color,
+    tufts: int = 300,
 ) -> None:
+    """Tufts around (x, y) in metres, within a half width and half height; six layers of ``tufts``."""
     x, y, half_width, half_height = crown
     lobes = [(rng.uniform(-0.55, 0.55), rng.uniform(-0.6, 0.55), rng.uniform(0.4, 0.62)) for _ in range(9)]
     for layer in range(6):
-        for _ in range(300):
+        for _ in range(tufts):
             lobe_x, lobe_y, radius = lobes[int(rng.integers(len(lobes)))]
             angle, far = rng.uniform(0, 2 * np.pi), radius * rng.random() ** 0.6 * (1 - 0.04 * layer)
             px, py = lobe_x + far * np.cos(angle), lobe_y + far * np.sin(angle)

@@ -32,7 +32,8 @@ def scaled(color: Color, factor: float) -> Color:
 @dataclass(frozen=True, slots=True)
 class Look:
     """The time of day: ``left`` / ``right`` / ``front`` light the faces turned that way;
-    the ground lies in the shade from ``shade_x_m`` on towards the sun's side."""
+    the ground lies in the shade from ``shade_x_m`` on towards the sun's side. ``clear``, from 0 up, takes
+    clouds away."""
 
     name: str
     zenith: Color
@@ -49,6 +50,7 @@ class Look:
     lamps_lit: bool
     overcast: float
     shade_x_m: float
+    clear: float = 0.0
 
     @property
     def haze_bgr(self) -> Matrix:

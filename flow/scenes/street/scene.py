@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keywarp.engines.errors import UsageError
+from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Mask, Size, StepFlow, readonly
 
 from .painter import Drawing
 from .truth import Truth, truth
-from .world import World
+from .world import SITES, World
 
 SMALLEST_PX = 16
 _KEPT_DRAWINGS = 3
@@ -124,6 +124,7 @@ class StreetScene:
 
     ``size``: (width, height), at least 16 x 16. ``rate``: frames a second. ``length``: frames, or None for
     an endless street. Frame i shows time i / rate, so scenes that differ in rate show the same drive.
+    ``kind``: "town" or "motorway". Raises UsageError for anything else in any of them.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class StreetScene:
         rate: int | Fraction = 30,
         length: int | None = 300,
         seed: int = 0,
+        kind: str = "town",
     ) -> None:
         self._size = _checked_size(size)
         self._rate = _checked_rate(rate)
@@ -140,8 +142,11 @@ class StreetScene:
             raise UsageError(f"length {length!r} is no number of frames: at least 1, or None for endless")
         if not isinstance(seed, int) or seed < 0:
             raise UsageError(f"seed {seed!r} is no whole number from 0 up")
+        if kind not in SITES:
+            raise unknown_name("kind of street", kind, SITES)
         self._length = length
         self._seed = seed
+        self._kind = kind
         self._world: World | None = None
         self._kept: OrderedDict[int, Drawing] = OrderedDict()
 
@@ -165,6 +170,11 @@ class StreetScene:
         """What the street is made up from."""
         return self._seed
 
+    @property
+    def kind(self) -> str:
+        """What the drive leads through: town or motorway."""
+        return self._kind
+
     def __len__(self) -> int:
         if self._length is None:
             raise TypeError("an endless street has no len(); give length= a number of frames")
@@ -186,7 +196,7 @@ class StreetScene:
         drawing = self._kept.get(index)
         if drawing is None:
             if self._world is None:
-                self._world = World(self._size, self._seed)
+                self._world = World(self._size, self._seed, self._kind)
             drawing = self._world.draw(float(index / self._rate))
             self._kept[index] = drawing
             if len(self._kept) > _KEPT_DRAWINGS:

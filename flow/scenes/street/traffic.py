@@ -48,8 +48,8 @@ class Traffic:
         self._streams = self._make_streams()
         self._mover = lru_cache(maxsize=512)(self._make_mover)
 
-    def at(self, time_s: float, eye_m: float) -> list[Placed]:
-        """Movers between the camera and the haze."""
+    def at(self, time_s: float, eye_m: float) -> tuple[list[Placed], ...]:
+        """Movers between the camera and the haze: none in the layer of the houses, all in that of the kerb."""
         found = [Placed(mover.near_m_at(time_s), mover) for mover in self._ahead]
         for stream in self._streams:
             shift = stream.speed_m_s * time_s
@@ -59,7 +59,7 @@ class Traffic:
                 mover = self._mover(stream.number, slot)
                 if mover is not None:
                     found.append(Placed(mover.near_m_at(time_s) + stream.later_m, mover))
-        return found
+        return [], found
 
     def _make_mover(self, stream: int, slot: int) -> Mover | None:
         rng = np.random.default_rng((self._seed, 502, stream, slot + 2**24))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import cars, people
-from .camera import Matrix
+from .camera import LANE_X_M, Matrix
 from .labels import BICYCLIST, CAR, PEDESTRIAN
 from .library import Library
 from .palette import Look
@@ -26,7 +26,10 @@ def object_id_of(kind: str, number: int) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Car:
-    """A car at ``x_m``; ``away``: seen from behind, driving as the camera does."""
+    """A car at ``x_m``; ``away``: seen from behind, driving as the camera does, whose lane is at ``eye_x_m``.
+
+    ``tall``: its height over that of a common car.
+    """
 
     object_id: int
     color: int
@@ -34,31 +37,33 @@ class Car:
     library: Library
     look: Look
     away: bool
+    eye_x_m: float = LANE_X_M
+    tall: float = 1.0
 
     def at(self, near_m: float) -> tuple[Quad, ...]:
         """Its pieces with the end towards the camera at ``near_m``."""
         far = near_m + cars.LENGTH_M
         end = "rear" if self.away else "front"
-        inner = self.x_m - math.copysign(cars.WIDTH_M / 2, self.x_m - 1.75)
-        side = along(inner, near_m, far, cars.HEIGHT_M)
+        inner = self.x_m - math.copysign(cars.WIDTH_M / 2, self.x_m - self.eye_x_m)
+        side = along(inner, near_m, far, cars.HEIGHT_M * self.tall)
         if self.away:
             side[2] = [near_m - far, 0.0, far]
         light = self.look.right if inner > self.x_m else self.look.left
         slope = 0.75 if self.away else 1.5
         deck = 0.35 if self.away else 0.9
         upper = self._screen(near_m + deck, slope)
+        lower = facing(self.x_m, near_m, cars.WIDTH_M, cars.BELT_M * self.tall)
         return (
             self._piece(0, "shadow", lying(self.x_m, near_m - 0.3, 2.5, cars.LENGTH_M + 0.6)),
             self._piece(1, "side", side, light),
             self._piece(2, "upper " + end, upper, self.look.front),
-            self._piece(
-                3, "lower " + end, facing(self.x_m, near_m, cars.WIDTH_M, cars.BELT_M), self.look.front
-            ),
+            self._piece(3, "lower " + end, lower, self.look.front),
         )
 
     def _screen(self, near_m: float, slope_m: float) -> Matrix:
-        height = cars.HEIGHT_M - cars.BELT_M + 0.06
-        basis = facing(self.x_m, near_m + slope_m, cars.WIDTH_M - 0.04, height, cars.BELT_M - 0.06)
+        height = (cars.HEIGHT_M - cars.BELT_M + 0.06) * self.tall
+        base = (cars.BELT_M - 0.06) * self.tall
+        basis = facing(self.x_m, near_m + slope_m, cars.WIDTH_M - 0.04, height, base)
         basis[2, 1] = -slope_m
         return basis
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -10,56 +11,59 @@ import numpy as np
 from keywarp.flow.base import Size
 
 from . import ground
-from .camera import View, focal_length_px, view_at
+from .bonnet import Bonnet
+from .camera import View, view_at
 from .ground import GroundPainter
-from .haze import FAR_M, Haze
-from .labels import BUILDING, SKY
-from .layout import BLOCK_M, Layout, Placed
+from .labels import SKY
+from .layout import BLOCK_M, Placed
 from .library import Library
+from .motorway import motorway
 from .nature import SKY_FOOT, SKY_SPAN
 from .painter import Drawing, Painter, Piece
-from .palette import look_of
 from .quad import Quad, Still
+from .site import Site, town
 from .texture import TintCache
-from .traffic import Traffic
+
+SITES: dict[str, Callable[[int, Size], Site]] = {"town": town, "motorway": motorway}
+"""What builds each kind of street from a seed and the picture's size."""
 
 
 class World:
     """Draws the street of ``seed`` at any time. Painting from back to front is right because nobody on the
     street is ever behind a house, and because labels and flow follow the same order as the picture."""
 
-    def __init__(self, size: Size, seed: int) -> None:
+    def __init__(self, size: Size, seed: int, kind: str) -> None:
         self._size = size
         rng = np.random.default_rng((seed, 601))
         self._phase = float(rng.uniform(0, 6))
-        self._look = look_of(seed)
-        library = Library(seed, self._look, focal_length_px(size))
-        haze = Haze(self._look.haze_m)
-        tints = TintCache(self._look.haze_bgr)
-        self._layout = Layout(seed, self._look, library)
-        self._traffic = Traffic(seed, self._look, library)
-        self._painter = Painter(tints, haze)
-        self._ground = GroundPainter(tints, haze, self._look)
-        self._sky = _sky_piece(library)
-        self._strips = ground.surfaces(library.shadow())
-        self._skyline = _skyline_piece(library)
+        self._site = site = SITES[kind](seed, size)
+        tints = TintCache(site.look.haze_bgr)
+        self._painter = Painter(tints, site.haze)
+        self._ground = GroundPainter(site.section, tints, site.haze, site.look)
+        self._sky = _sky_piece(site.library)
+        self._strips = ground.surfaces(site.section, site.library.shadow())
+        self._skyline = _skyline_piece(site.library, site.skyline_label)
+        self._bonnet = Bonnet(site.library, self._view) if site.bonnet else None
 
     def draw(self, time_s: float) -> Drawing:
         """The street at ``time_s``."""
-        view = view_at(time_s, self._size, self._phase)
+        view = self._view(time_s)
         drawing = self._background(view, time_s)
         eye_m = float(view.eye[2])
-        first = math.floor(eye_m / BLOCK_M)
-        blocks = [self._layout.block(n) for n in range(first, math.ceil((eye_m + FAR_M) / BLOCK_M))]
+        first, last = math.floor(eye_m / BLOCK_M), math.ceil((eye_m + self._site.haze.far_m) / BLOCK_M)
+        blocks = [self._site.block(n) for n in range(first, last)]
         self._ground.paint(drawing, [block.tile for block in blocks], 1)
-        behind = [placed for block in blocks for placed in block.behind]
-        street = [placed for block in blocks for placed in block.kerbside]
-        street += self._traffic.at(time_s, eye_m)
         pieces = [self._skyline]
-        pieces += _pieces(behind, time_s)
-        pieces += _pieces(street, time_s)
+        for layer, movers in enumerate(self._site.traffic.at(time_s, eye_m)):
+            placed = [placed for block in blocks for placed in block.layers[layer]]
+            pieces += _pieces(placed + movers, time_s)
+        if self._bonnet is not None:
+            pieces += _pieces([Placed(0.0, self._bonnet)], time_s)
         self._painter.paint(drawing, pieces)
         return drawing
+
+    def _view(self, time_s: float) -> View:
+        return view_at(time_s, self._size, self._phase, self._site.rig)
 
     def _background(self, view: View, time_s: float) -> Drawing:
         """The sky everywhere, and the ground's surfaces listed."""
@@ -71,7 +75,7 @@ class World:
         texture = self._sky.quad.texture.base
         scale = np.array([[texture.shape[1], 0, -0.5], [0, texture.shape[0], -0.5], [0, 0, 1]])
         canvas = np.empty((height, width, 4), np.uint8)
-        rows = max(1, min(math.ceil(ground.row_of(view, FAR_M)) + 2, height))
+        rows = max(1, min(math.ceil(ground.row_of(view, self._site.haze.far_m)) + 2, height))
         cv2.warpPerspective(
             texture, scale @ np.linalg.inv(maps[0]), (width, rows), dst=canvas[:rows],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
@@ -93,7 +97,7 @@ def _sky_piece(library: Library) -> Piece:
     return Piece(quad, Still((quad,)), 0)
 
 
-def _skyline_piece(library: Library) -> Piece:
+def _skyline_piece(library: Library, label: int) -> Piece:
     basis = np.array([[2.0, 0, -1.0], [0, 0.1, -0.098], [0, 0, 1.0]])
-    quad = Quad(("skyline",), library.skyline(), basis, BUILDING, infinite=True)
+    quad = Quad(("skyline",), library.skyline(), basis, label, infinite=True)
     return Piece(quad, Still((quad,)), 0)

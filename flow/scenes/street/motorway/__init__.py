@@ -1,0 +1,5 @@
+"""A motorway instead of a town: its road, its barriers, its shadows and its traffic."""
+
+from .site import motorway
+
+__all__ = ["motorway"]
