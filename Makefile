@@ -38,6 +38,8 @@ $(DEV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) torch==2.13.0
 	$(DEV)/bin/python $(PIP) --editable '.[dev]'
+	if pkg-config --exists gobject-introspection-1.0 cairo 2>/dev/null; then \
+	    $(DEV)/bin/python $(PIP) --editable '.[gstreamer]'; fi
 	touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """A sheet of real clips: a key frame of each, and what is carried to the frames after it. Needs no labels.
 
-python -m benchmarks.pictures CLIP... [--out out/clips.jpg] [--level features] [--ages 0,2,5,9] [--start 10]
+python -m benchmarks.pictures CLIP... [--out out/clips.jpg] [--model enet] [--level features] [--ages 0,2,5,9] [--start 10]
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from keywarp.pipeline.stages.style import KEY, QUIET
 WIDTH_PX, HEIGHT_PX, GAP_PX, MARGIN_PX, TEXT_PX = 320, 180, 6, 24, 15
 
 
-def overlays(clip: str, level: str, start: int, ages: list[int]) -> tuple[list[Pixels], frozenset[int]]:
+def overlays(clip: str, model: str, level: str, start: int, ages: list[int]) -> tuple[list[Pixels], frozenset[int]]:
     """The overlay of the frames at ``ages`` after the key frame ``start``, and the classes in sight."""
     settings = {"legend": False, "hud": False, "opacity": 0.6}
-    run = Run(clip, level=level, interval=max(ages) + 1, overlay=settings, sinks=["null:overlay"])
+    run = Run(clip, models=[model], level=level, interval=max(ages) + 1, overlay=settings, sinks=["null:overlay"])
     # The first key frame from ``start`` on.
     first = -(-start // (max(ages) + 1)) * (max(ages) + 1)
     found, classes = list[Pixels](), set[int]()
@@ -41,7 +41,7 @@ def overlays(clip: str, level: str, start: int, ages: list[int]) -> tuple[list[P
     return found, frozenset(classes)
 
 
-def sheet(clips: list[str], level: str, start: int, ages: list[int]) -> Pixels:
+def sheet(clips: list[str], model: str, level: str, start: int, ages: list[int]) -> Pixels:
     """(H, W, 3) uint8 BGR: a row a clip, a column an age."""
     width = 2 * MARGIN_PX + len(ages) * (WIDTH_PX + GAP_PX)
     legend = legend_rows(CAMVID, TEXT_PX, width - 2 * MARGIN_PX)
@@ -55,7 +55,7 @@ def sheet(clips: list[str], level: str, start: int, ages: list[int]) -> Pixels:
         board.text(place, name, TEXT_PX, QUIET if age else KEY)
     present = frozenset[int]()
     for row, clip in enumerate(clips):
-        found, classes = overlays(clip, level, start, ages)
+        found, classes = overlays(clip, model, level, start, ages)
         present |= classes
         for column, pixels in enumerate(found):
             place = (MARGIN_PX + column * (WIDTH_PX + GAP_PX), top + row * row_px)
@@ -74,11 +74,12 @@ def main() -> None:
     parser.add_argument("clips", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("out/clips.jpg"))
     parser.add_argument("--level", default="features")
+    parser.add_argument("--model", default="enet")
     parser.add_argument("--ages", default="0,2,5,9")
     parser.add_argument("--start", type=int, default=10)
     options = parser.parse_args()
     ages = [int(age) for age in options.ages.split(",")]
-    write_sheet(options.out, sheet(options.clips, options.level, options.start, ages))
+    write_sheet(options.out, sheet(options.clips, options.model, options.level, options.start, ages))
     print(f"wrote {options.out}")
 
 

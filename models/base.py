@@ -105,5 +105,13 @@ class Model(ABC, Generic[Result]):
         """The result on a later frame: what ``key`` carries, warped along ``flow``, and decoded."""
 
     @abstractmethod
+    def set_level(self, level: Level) -> None:
+        """Propagate at another level from the next full run on; what was carried before it is of no more use."""
+
+    @abstractmethod
+    def nothing(self) -> Result:
+        """A result for a frame on which the model was not run, with nothing in it."""
+
+    @abstractmethod
     def close(self) -> None:
         """Free sessions and buffers. May be called twice, and before ``open``."""

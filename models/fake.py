@@ -7,7 +7,7 @@ import numpy as np
 from keywarp.flow.base import KeyFlow, Size
 from keywarp.flow.warp import warp_labels
 
-from .base import Array, KeyOutput, Model, Picture, Setup
+from .base import Array, KeyOutput, Level, Model, Picture, Setup
 from .card import Card, FeatureMap, InputCard, Provenance
 from .labels import CAMVID
 from .results import SegmentationMap
@@ -77,6 +77,14 @@ class FakeModel(Model[SegmentationMap]):
         """The key frame's labels, warped."""
         self.calls.append("propagate")
         return SegmentationMap(warp_labels(key.carried["labels"], flow.field), CAMVID)
+
+    def set_level(self, level: Level) -> None:
+        """Record the call."""
+        self.calls.append(f"level {level}")
+
+    def nothing(self) -> SegmentationMap:
+        """Void everywhere."""
+        return SegmentationMap.void(self._size, CAMVID)
 
     def close(self) -> None:
         """Record the call."""

@@ -8,19 +8,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import ClassSet
+from .labels import VOID, ClassSet
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentationMap:
     """A class for every pixel of a frame.
 
-    ``labels``: (H, W) uint8 in the frame's own size, values below ``len(classes)``. Read-only by convention:
-    sinks and later frames share it.
+    ``labels``: (H, W) uint8 in the frame's own size, values below ``len(classes)``, or VOID where nothing is
+    known. Read-only by convention: sinks and later frames share it.
     """
 
     labels: NDArray[np.uint8]
     classes: ClassSet
+
+    @staticmethod
+    def void(size: tuple[int, int], classes: ClassSet) -> SegmentationMap:
+        """A map of ``size`` (width, height) in which nothing is known."""
+        return SegmentationMap(np.full(size[::-1], VOID, np.uint8), classes)
 
     def shares(self) -> dict[str, float]:
         """The share of the picture, 0 to 1, that each class covers, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from keywarp.engines.onnx_file import OnnxFile
 from keywarp.flow.base import KeyFlow, Size, resize_field
 from keywarp.flow.warp import warp_labels
 
-from .base import Array, KeyOutput, Model, Picture, Setup
+from .base import Array, KeyOutput, Level, Model, Picture, Setup
 from .card import Card, InputCard, part_path, read_card
 from .labels import CLASS_SETS, ClassSet
 from .results import SegmentationMap
@@ -56,7 +57,7 @@ class SegmentationModel(Model[SegmentationMap]):
     @property
     def propagation_part(self) -> str:
         """``warp_head`` or ``warp``."""
-        return "warp_head" if self._setup is not None and self._setup.level == "features" else "warp"
+        return "warp_head" if self._carries_features else "warp"
 
     def open(self, setup: Setup, frame_size: Size) -> None:
         """Compile for one frame size and run once, so that the first frame is as fast as the others."""
@@ -66,10 +67,7 @@ class SegmentationModel(Model[SegmentationMap]):
         plan = self._compile("key", {"image": self._image_shape()}, ("features", "labels"))
         self._runs_on = f"{plan.engine} {plan.precision}"
         self._key = plan.session(threads=setup.threads, buffers=2)
-        if setup.level == "features":
-            shapes = {"features": self._feature_shape(), "flow": self._flow_shape()}
-            warp_head = self._compile("warp_head", shapes, ("labels",))
-            self._warp_head = warp_head.session(threads=setup.threads)
+        self._open_level()
         self._warm_up()
 
     def prepare(self, picture: Picture) -> Array:
@@ -82,7 +80,7 @@ class SegmentationModel(Model[SegmentationMap]):
         outputs = self._key.infer({"image": image})
         labels = outputs["labels"][0]
         result = self._decode(labels)
-        if self._warp_head is not None:
+        if self._carries_features:
             return KeyOutput(result, {"features": outputs["features"]})
         # At the frame's own size the result is a copy of the labels: later frames can share it.
         carried = result.labels if result.labels.shape == labels.shape else labels.copy()
@@ -90,11 +88,34 @@ class SegmentationModel(Model[SegmentationMap]):
 
     def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow) -> SegmentationMap:
         """Warp features and run the head, or warp the labels."""
-        if self._warp_head is None:
+        if "labels" in key.carried:
             return self._decode(warp_labels(key.carried["labels"], flow.field), own=True)
+        assert self._warp_head is not None, "open comes first"
         field = resize_field(flow.field, self._feature_size())
         inputs = {"features": key.carried["features"], "flow": np.ascontiguousarray(field)[np.newaxis]}
         return self._decode(self._warp_head.infer(inputs)["labels"][0])
+
+    def set_level(self, level: Level) -> None:
+        """Takes a moment where the level was not used before: its part is compiled."""
+        assert self._setup is not None, "open comes first"
+        self._setup = replace(self._setup, level=level)
+        self._open_level()
+
+    def nothing(self) -> SegmentationMap:
+        """Void everywhere."""
+        return SegmentationMap.void(self._frame_size, self.classes)
+
+    @property
+    def _carries_features(self) -> bool:
+        return self._setup is not None and self._setup.level == "features"
+
+    def _open_level(self) -> None:
+        """Compile what the level needs beside the key part."""
+        if self._carries_features and self._warp_head is None:
+            assert self._setup is not None
+            shapes = {"features": self._feature_shape(), "flow": self._flow_shape()}
+            warp_head = self._compile("warp_head", shapes, ("labels",))
+            self._warp_head = warp_head.session(threads=self._setup.threads)
 
     def close(self) -> None:
         """Free the sessions."""

@@ -75,6 +75,51 @@ class EncoderConfig(_Strict):
     crf: Annotated[int, Field(ge=0, le=51)] = 23
 
 
+class DeliveryConfig(_Strict):
+    """Which frames go into the graph.
+
+    ``mode``: ``newest`` (the default of live sources: a frame that waits gives way to a newer one), ``every``
+    (all, waiting in a queue of up to ``queue`` frames; the default of files, which wait themselves) or
+    ``block`` (the source waits for the graph, whatever it is). ``max_age_ms``: a frame older than this when
+    its turn comes is dropped.
+    """
+
+    mode: Literal["newest", "every", "block"] | None = None
+    max_age_ms: Annotated[float, Field(gt=0)] | None = None
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 300
+
+
+class ReconnectConfig(_Strict):
+    """What happens when a live stream breaks off, stalls or cannot be reached again.
+
+    ``tries``: how often in a row to try to get it back (None: forever, 0: never). ``first_s`` and
+    ``longest_s``: the waiting before the first try, doubled for each further one, and its limit; a fifth of
+    it is random. ``silence_s``: a stream that brings nothing for so long counts as lost.
+    """
+
+    tries: Annotated[int, Field(ge=0)] | None = None
+    first_s: Annotated[float, Field(gt=0)] = 0.1
+    longest_s: Annotated[float, Field(gt=0)] = 1.0
+    silence_s: Annotated[float, Field(gt=0)] = 2.0
+
+
+class ServeConfig(_Strict):
+    """The page: where it listens, and who may see it.
+
+    ``token``: what a viewer must know; needed beyond loopback (made up where it is None). ``hosts``: further
+    names under which the page may be asked for, such as ``camera.local``. ``viewers``: the most at a time.
+    ``quality`` of the JPEG pictures, 1 to 100, and ``width``, their largest, in pixels.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    token: str | None = None
+    hosts: tuple[str, ...] = ()
+    viewers: Annotated[int, Field(ge=1, le=1000)] = 16
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
+    width: Annotated[int, Field(ge=16)] = 1280
+
+
 class RunConfig(_Strict):
     """A whole run, but for its source.
 
@@ -96,6 +141,9 @@ class RunConfig(_Strict):
     overlay: OverlayConfig = OverlayConfig()
     encoder: EncoderConfig = EncoderConfig()
     sinks: tuple[str, ...] = ()
+    delivery: DeliveryConfig = DeliveryConfig()
+    reconnect: ReconnectConfig = ReconnectConfig()
+    serve: ServeConfig | None = None
 
 
 def config_names(folder: Path = CONFIGS) -> tuple[str, ...]:
@@ -196,6 +244,9 @@ def _known_keys(parents: list[str]) -> list[str]:
         "flow": FlowConfig,
         "overlay": OverlayConfig,
         "encoder": EncoderConfig,
+        "delivery": DeliveryConfig,
+        "reconnect": ReconnectConfig,
+        "serve": ServeConfig,
         "models": ModelConfig,
     }
     owner: type[BaseModel] = nested[parents[0]] if parents else RunConfig

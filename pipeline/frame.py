@@ -69,6 +69,8 @@ class Frame:
     units of ``time_base`` seconds. ``capture_ns`` is the graph's clock when the picture was captured (live)
     or came out of the decoder. ``picture_type`` is the codec's I, P or B where it says so. ``step`` makes
     the step flow from the previous delivered frame where the source knows it (a scene, a codec).
+    ``frozen``: the stream is interrupted, and this is its last picture again. ``after_gap``: the first frame
+    after an interruption; nothing from before it may be carried on.
     """
 
     index: int
@@ -78,6 +80,8 @@ class Frame:
     picture: Picture
     picture_type: str | None = None
     step: OnDemand[StepFlow] | None = None
+    frozen: bool = False
+    after_gap: bool = False
 
     @property
     def time_s(self) -> float:

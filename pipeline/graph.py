@@ -6,10 +6,13 @@ import logging
 import os
 import sys
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from keywarp.engines.errors import GraphError, KeywarpError, SourceError, StageError
 
@@ -22,6 +25,8 @@ from .stage import Sink, Stage, StreamInfo
 
 _log = logging.getLogger(__name__)
 
+Mode = Literal["newest", "every", "block"]
+
 READ = "read"
 """The name under which the source's own work is timed."""
 
@@ -29,6 +34,7 @@ READ = "read"
 # meanwhile keep the other cores busy; for a live stream every frame that waits is old news.
 _FILE_LINK_FRAMES = 12
 _LIVE_LINK_FRAMES = 1
+_PAUSE_LOOK_S = 0.02
 
 # Python's default of 5 ms lets a busy thread hold up a frame for a quarter of its time.
 _SWITCH_INTERVAL_S = 0.0005
@@ -38,24 +44,69 @@ _SWITCH_INTERVAL_S = 0.0005
 _NICE = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Which frames are let into the graph, see :class:`keywarp.pipeline.config.DeliveryConfig`.
+
+    ``mode``: None is ``newest`` for a live stream and ``every`` for others. ``max_age_ns`` by the graph's clock.
+    ``queue``: frames of a live stream that may wait at the entrance in the mode ``every``.
+    """
+
+    mode: Mode | None = None
+    max_age_ns: int | None = None
+    queue: int = 300
+
+    def for_stream(self, live: bool) -> _Admission:
+        """What it comes to."""
+        mode = self.mode or ("newest" if live else "every")
+        waits = mode == "block" or (mode == "every" and not live)
+        queue = self.queue if mode == "every" and live else None
+        return _Admission(live, mode, waits, self.max_age_ns, queue)
+
+
+class _Admission(NamedTuple):
+    """What happens at the entrance; ``waits``: whether the source has to wait for room."""
+
+    live: bool
+    mode: Mode
+    waits: bool
+    max_age_ns: int | None
+    queue: int | None
+
+
 class Graph:
     """Stages that run one after another on each packet, then sinks that all get it.
 
-    Every problem of the layout is found by the constructor and named in one :class:`GraphError`. Frames of
-    a file are all delivered, in order; a live source drops at the entrance only, the oldest frame first,
-    counted in ``dropped`` by cause. A graph runs once.
+    Every problem of the layout is found by the constructor and named in one :class:`GraphError`. ``delivery``
+    says which frames are let in; those that are not are counted in ``dropped`` by cause: ``late`` (a newer one
+    came), ``full`` (the queue was), ``stale`` (older than allowed when its turn came), ``paused``. ``paused`` is
+    asked before each frame: a file waits while it says so. Frames are dropped at the entrance only, but for a
+    sink of a live stream: one that is slow misses frames, counted in its ``missed``, and holds up nobody.
+    ``frames_in`` counts the source's frames, ``frozen`` those shown again while it was interrupted, which count
+    nowhere else. A graph runs once.
     """
 
-    def __init__(self, stages: Sequence[Stage], sinks: Sequence[Sink], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        sinks: Sequence[Sink],
+        *,
+        clock: Clock | None = None,
+        delivery: Delivery | None = None,
+        paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         _check_layout(stages, sinks)
         self.stages = list(stages)
         self.sinks = list(sinks)
         self._clock = clock or MonotonicClock()
+        self._delivery = delivery or Delivery()
+        self._paused = paused
         self._stopping = False
         self._error: BaseException | None = None
         self._error_lock = threading.Lock()
         self.dropped: Counter[str] = Counter()
         self.frames_in = 0
+        self.frozen = 0
         self.info: StreamInfo | None = None
         self._source: Source | None = None
 
@@ -89,7 +140,7 @@ class Graph:
             source.close()
 
     def _run_open(self, source: Source, info: StreamInfo) -> Iterator[Packet]:
-        done = _Completed(max(1, len(self.sinks)))
+        done = _Completed(len(self.sinks))
         gate = _Gate(len(self.stages) + len(self.sinks))
         threads = self._threads(source, info, done, gate)
         finished = False
@@ -112,22 +163,31 @@ class Graph:
     def _threads(
         self, source: Source, info: StreamInfo, done: _Completed, gate: _Gate
     ) -> list[threading.Thread]:
+        delivery = self._delivery.for_stream(info.live)
         capacity = _LIVE_LINK_FRAMES if info.live else _FILE_LINK_FRAMES
-        entrance: Link[Packet] = Link(capacity)
-        inlet = entrance
+        pump = _Pump(self, source, delivery, Link(delivery.queue or capacity), gate)
+        inlet = pump.entrance
         threads = []
         for position, stage in enumerate(self.stages):
             last = position == len(self.stages) - 1
-            outlets = [Link[Packet](capacity) for _ in (self.sinks if last else (None,))]
-            work = _Work(self, stage, inlet, outlets, done if last and not self.sinks else None, gate)
-            threads.append(work.thread(info))
-            if not last:
-                inlet = outlets[0]
+            outlet = self._fan_out(done, delivery.mode, capacity) if last else _Line(Link(capacity))
+            max_age_ns = delivery.max_age_ns if position == 0 else None
+            threads.append(_Work(self, stage, inlet, outlet, gate, max_age_ns=max_age_ns).thread(info))
+            if isinstance(outlet, _Line):
+                inlet = outlet.link
             else:
-                for sink, link in zip(self.sinks, outlets, strict=False):
-                    threads.append(_Work(self, sink, link, [], done, gate).thread(info))
-        pump = _Pump(self, source, info.live, entrance, gate)
+                for sink, link in outlet.links:
+                    threads.append(_Work(self, sink, link, _Done(done), gate).thread(info))
         return [*threads, _thread(pump.run, READ)]
+
+    def _fan_out(self, done: _Completed, mode: Mode, capacity: int) -> _FanOut:
+        if mode == "newest":
+            return _FanOut(done, [(sink, Link(max(1, sink.backlog))) for sink in self.sinks], waits=False)
+        return _FanOut(done, [(sink, Link(capacity)) for sink in self.sinks], waits=True)
+
+    def _drop(self, cause: str) -> None:
+        with self._error_lock:  # the source and the first stage both drop
+            self.dropped[cause] += 1
 
     def _fail(self, error: BaseException) -> None:
         with self._error_lock:
@@ -154,49 +214,132 @@ class _Gate:
 
 
 class _Completed:
-    """Collects packets that all sinks are done with, in order, and ends when the last sink has."""
+    """Hands out packets that all sinks are done with, in order, and ends when the last sink has."""
 
     def __init__(self, sinks: int) -> None:
         self.link: Link[Packet] = Link(_FILE_LINK_FRAMES)
-        self._needed = sinks
-        self._open = sinks
-        self._seen: Counter[int] = Counter()
+        self._sinks = sinks
+        self._open = max(1, sinks)
+        self._waiting: dict[
+            int, tuple[Packet, int]
+        ] = {}  # in the order of the stream, with the sinks to come
         self._lock = threading.Lock()
 
-    def accept(self, packet: Packet) -> None:
+    def expect(self, packet: Packet) -> None:
+        """The packet is about to be given to the sinks."""
         with self._lock:
-            self._seen[packet.frame.index] += 1
-            if self._seen[packet.frame.index] < self._needed:
-                return
-            del self._seen[packet.frame.index]
-            self.link.put(packet)
+            self._waiting[packet.frame.index] = packet, self._sinks
+            self._hand_out()
+
+    def accept(self, packet: Packet) -> None:
+        """One more sink is done with the packet."""
+        with self._lock:
+            index = packet.frame.index
+            if index in self._waiting:
+                self._waiting[index] = packet, self._waiting[index][1] - 1
+            self._hand_out()
 
     def end(self) -> None:
+        """One more sink has ended."""
         with self._lock:
             self._open -= 1
             if self._open == 0:
                 self.link.finish()
 
+    def _hand_out(self) -> None:
+        while self._waiting:
+            index, (packet, missing) = next(iter(self._waiting.items()))
+            if missing > 0:
+                return
+            del self._waiting[index]
+            self.link.put(packet)
+
+
+class _Outlet(ABC):
+    """Where a stage's packets go."""
+
+    @abstractmethod
+    def put(self, packet: Packet) -> None:
+        """Give one away."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Nothing more will come."""
+
+
+class _Line(_Outlet):
+    """To the next stage."""
+
+    def __init__(self, link: Link[Packet]) -> None:
+        self.link = link
+
+    def put(self, packet: Packet) -> None:
+        self.link.put(packet)
+
+    def finish(self) -> None:
+        self.link.finish()
+
+
+class _FanOut(_Outlet):
+    """To all sinks; where it does not wait for them, a sink with no room misses its oldest packet."""
+
+    def __init__(self, done: _Completed, links: list[tuple[Sink, Link[Packet]]], *, waits: bool) -> None:
+        self.links = links
+        self._done = done
+        self._waits = waits
+
+    def put(self, packet: Packet) -> None:
+        self._done.expect(packet)
+        for sink, link in self.links:
+            if self._waits:
+                link.put(packet)
+                continue
+            missed = link.put_newest(packet, lambda _, following: following)
+            if missed is not None:
+                sink.missed += not missed.frame.frozen
+                self._done.accept(missed)
+
+    def finish(self) -> None:
+        for _, link in self.links:
+            link.finish()
+        if not self.links:
+            self._done.end()
+
+
+class _Done(_Outlet):
+    """A sink's: to nobody but the count of those who are done."""
+
+    def __init__(self, done: _Completed) -> None:
+        self._done = done
+
+    def put(self, packet: Packet) -> None:
+        self._done.accept(packet)
+
+    def finish(self) -> None:
+        self._done.end()
+
 
 class _Work:
-    """The thread of one stage or sink."""
+    """The thread of one stage or sink. ``max_age_ns``: an older packet is dropped when its turn comes."""
 
     def __init__(
         self,
         graph: Graph,
         stage: Stage,
         inlet: Link[Packet],
-        outlets: list[Link[Packet]],
-        done: _Completed | None,
+        outlet: _Outlet,
         gate: _Gate,
+        *,
+        max_age_ns: int | None = None,
     ) -> None:
         self._graph = graph
         self._clock = graph._clock
         self._stage = stage
         self._inlet = inlet
-        self._outlets = outlets
-        self._done = done
+        self._outlet = outlet
         self._gate = gate
+        self._max_age_ns = max_age_ns
+        self._stale: Packet | None = None
         self._frame_index: int | None = None
 
     def thread(self, info: StreamInfo) -> threading.Thread:
@@ -209,10 +352,7 @@ class _Work:
             self._guard(self._stage.close)
         finally:
             self._inlet.close()
-            for link in self._outlets:
-                link.finish()
-            if self._done is not None:
-                self._done.end()
+            self._outlet.finish()
 
     def _open_and_work(self, info: StreamInfo) -> None:
         try:
@@ -223,11 +363,23 @@ class _Work:
         finally:
             self._gate.opened()
         for packet in self._inlet:
-            self._process(packet)
-            for link in self._outlets:
-                link.put(packet)
-            if self._done is not None:
-                self._done.accept(packet)
+            if not self._is_stale(packet):
+                self._process(packet)
+                self._outlet.put(packet)
+
+    def _is_stale(self, packet: Packet) -> bool:
+        """Whether the packet is too old; the next one then leads over it."""
+        frame = packet.frame
+        if self._max_age_ns is None or frame.frozen:
+            return False
+        if self._stale is not None:
+            _succeed(self._stale, packet)
+            self._stale = None
+        if self._clock.now_ns() - frame.capture_ns <= self._max_age_ns:
+            return False
+        self._graph._drop("stale")
+        self._stale = packet
+        return True
 
     def _process(self, packet: Packet) -> None:
         self._frame_index = packet.frame.index
@@ -236,7 +388,7 @@ class _Work:
         self._stage.process(packet)
         end_ns = self._clock.now_ns()
         packet.spans.append(Span(self._stage.name, start_ns, end_ns - start_ns, max(0, start_ns - ready_ns)))
-        if self._outlets:
+        if not isinstance(self._stage, Sink):
             packet.ready_ns = end_ns
 
     def _guard(self, work: Callable[[], None]) -> None:
@@ -249,12 +401,22 @@ class _Work:
 class _Pump:
     """The thread of the source: reads frames and lets them into the graph."""
 
-    def __init__(self, graph: Graph, source: Source, live: bool, entrance: Link[Packet], gate: _Gate) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        source: Source,
+        delivery: _Admission,
+        entrance: Link[Packet],
+        gate: _Gate,
+    ) -> None:
+        self.entrance = entrance
         self._graph = graph
         self._source = source
-        self._live = live
-        self._entrance = entrance
+        self._live = delivery.live
+        self._waits = delivery.waits
+        self._cause = "late" if delivery.mode == "newest" else "full"
         self._gate = gate
+        self._after_pause = False
 
     def run(self) -> None:
         try:
@@ -267,14 +429,21 @@ class _Pump:
         except BaseException as error:  # noqa: BLE001 - it is handed to the caller of run
             self._graph._fail(_with_place(error, READ, self._graph.frames_in))
         finally:
-            self._entrance.finish()
+            self.entrance.finish()
 
     def _read_all(self) -> None:
         clock = self._graph._clock
         start_ns = clock.now_ns()
         for frame in self._source.frames():
             end_ns = clock.now_ns()
-            self._graph.frames_in += 1
+            if frame.frozen and (self._graph._paused() or not self.entrance.is_empty):
+                continue  # it must not take the place of a fresh one
+            if frame.frozen:
+                self._graph.frozen += 1
+            else:
+                self._graph.frames_in += 1
+            if self._live:  # what came before is waiting
+                start_ns = max(start_ns, min(frame.capture_ns, end_ns))
             packet = Packet(frame, clock)
             packet.spans.append(Span(READ, start_ns, end_ns - start_ns))
             packet.ready_ns = end_ns
@@ -283,12 +452,28 @@ class _Pump:
             start_ns = clock.now_ns()
 
     def _admit(self, packet: Packet) -> bool:
-        if not self._live:
-            return self._entrance.put(packet)
-        dropped = self._entrance.put_newest(packet, _succeed)
-        if dropped is not None:
-            self._graph.dropped["late"] += 1
-        return not self._entrance.is_closed
+        if self._graph._paused() and not self._wait_or_drop(packet):
+            return not self.entrance.is_closed
+        if self._after_pause:
+            packet.frame = replace(packet.frame, after_gap=True)
+            self._after_pause = False
+        if self._waits:
+            return self.entrance.put(packet)
+        dropped = self.entrance.put_newest(packet, _succeed)
+        if dropped is not None and not dropped.frame.frozen:
+            self._graph._drop(self._cause)
+        return not self.entrance.is_closed
+
+    def _wait_or_drop(self, packet: Packet) -> bool:
+        """In a pause: let what can wait do so; True where the packet is still to be let in."""
+        if not self._waits:
+            self._after_pause = True
+            self._graph._drop("paused")
+            return False
+        while self._graph._paused() and not self._graph._stopping and not self.entrance.is_closed:
+            time.sleep(_PAUSE_LOOK_S)
+        packet.ready_ns = self._graph._clock.now_ns()
+        return True
 
 
 def _thread(work: Callable[[], None], name: str, *, urgent: bool = False) -> threading.Thread:
@@ -310,8 +495,11 @@ def _step_back() -> None:
 
 def _succeed(dropped: Packet, following: Packet) -> Packet:
     """The packet after a dropped one: its step flow now leads over the gap."""
-    step = JoinedStep.of(dropped.frame.step, following.frame.step)
-    following.frame = replace(following.frame, step=step)
+    lost, frame = dropped.frame, following.frame
+    if lost.frozen:
+        return following
+    step = JoinedStep.of(lost.step, frame.step)
+    following.frame = replace(frame, step=step, after_gap=lost.after_gap or frame.after_gap)
     return following
 
 

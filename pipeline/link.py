@@ -79,6 +79,11 @@ class Link(Generic[Item]):
             self._changed.notify_all()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits in it."""
+        return not self._items
+
+    @property
     def is_closed(self) -> bool:
         """Whether the reader has gone."""
         return self._closed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
@@ -16,13 +17,15 @@ from keywarp.models.build import load_model
 from keywarp.models.results import SegmentationMap
 
 from .clock import Clock, MonotonicClock
-from .config import ModelConfig, RunConfig, make_config
-from .graph import Graph
+from .config import DeliveryConfig, ModelConfig, RunConfig, make_config
+from .controls import Controls, Knobs
+from .graph import Delivery, Graph
 from .keys import OVERLAY, PROPAGATION, SEGMENTATION
 from .packet import Packet
 from .sinks.parse import make_sink
 from .sinks.places import check_places
 from .sources.base import Source
+from .sources.location import is_url, without_secrets
 from .sources.parse import open_source
 from .sources.scaled import ScaledSource
 from .stage import Sink, Stage
@@ -30,6 +33,9 @@ from .stages.overlay import Overlay
 from .stages.propagate import Propagate
 from .threads import ThreadBudget
 from .timing import RunTiming
+
+if TYPE_CHECKING:
+    from .page.sink import PageSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +74,33 @@ class Run:
         check_places(self.config.sinks, source if isinstance(source, str) else None)
         self._clock = clock or MonotonicClock()
         self._parts = parts or Parts()
+        self._ended = False
+        self.controls = Controls(_knobs(self.config))
         self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
+        self.source_name = _name_of(source)
         self.models = list(self._parts.models or (load_model(entry.name) for entry in self.config.models))
+        self._page = self._make_page()
         self.sinks = self._make_sinks()
-        self.graph = Graph(self._stages(), self.sinks, clock=self._clock)
+        self.graph = Graph(
+            self._stages(),
+            self.sinks,
+            clock=self._clock,
+            delivery=_delivery(self.config.delivery),
+            paused=lambda: self.controls.knobs.paused,
+        )
         keys = tuple(PROPAGATION.of(name) if name else PROPAGATION for name in self._names())
         self.timing = RunTiming(self._clock, keys)
 
     def __iter__(self) -> Iterator[Packet]:
         """Run; see :meth:`Graph.run`."""
-        with self.threads.applied_to_opencv():
-            for packet in self.graph.run(self.source):
-                self.timing.add(packet)
-                yield packet
+        try:
+            with self.threads.applied_to_opencv():
+                for packet in self.graph.run(self.source):
+                    self.timing.add(packet)
+                    yield packet
+        finally:
+            self._ended = True
 
     def stop(self) -> None:
         """End the stream after the current frame; all outputs are finished. Safe in a signal handler."""
@@ -90,19 +109,55 @@ class Run:
     @property
     def dropped(self) -> int:
         """Frames dropped at the entrance, and frames that the source could not deliver."""
-        return self.graph.dropped.total() + self.source.losses.total
+        return sum(self.dropped_by_cause.values())
+
+    @property
+    def dropped_by_cause(self) -> dict[str, int]:
+        """:attr:`dropped` by cause, such as ``late`` and ``undecodable``."""
+        return dict(self.graph.dropped + Counter(self.source.losses.by_cause))
 
     def report(self) -> dict[str, Any]:
-        """The timing so far, as docs/report.md describes it."""
+        """The timing so far, as docs/report.md describes it. ``frames.in`` is ``out`` + ``dropped`` at the end."""
         return self.timing.report(
-            frames_in=self.graph.frames_in,
-            dropped=self.dropped,
+            frames_in=self.graph.frames_in + self.source.losses.total,
+            dropped=self.dropped_by_cause,
+            frozen=self.graph.frozen,
+            missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
+            written={sink.name: sink.written for sink in self.sinks},
         )
+
+    def health(self) -> dict[str, Any]:
+        """How the stream is doing now: ``state`` (opening, live, lost, ended), why and for how long, the rate and
+        the latency of the last two seconds, and the frames counted so far.
+        """
+        now_ns, status = self._clock.now_ns(), self.source.status
+        known = self.graph.info is not None
+        state = status.state if status.state != "opening" or not known else "live"
+        return {
+            "state": "ended" if self._ended else state,
+            "reason": status.reason,
+            "since_s": round((now_ns - status.since_ns) / 1e9, 1) if status.since_ns else None,
+            "reconnects": status.reconnects,
+            **self.timing.recent.figures(now_ns),
+            "key_age": self.timing.key_age,
+            "frames": {
+                "in": self.graph.frames_in + self.source.losses.total,
+                "out": self.timing.frames_out,
+                "frozen": self.graph.frozen,
+                "dropped": self.dropped_by_cause,
+            },
+        }
 
     def _make_source(self, source: Source | str) -> Source:
         config = self.config
         if isinstance(source, str):
-            return open_source(source, size=config.size, rate=config.rate, threads=self.threads.decoder)
+            return open_source(
+                source,
+                size=config.size,
+                rate=config.rate,
+                threads=self.threads.decoder,
+                reconnect=config.reconnect,
+            )
         return source if config.size is None else ScaledSource(source, config.size)
 
     def _names(self) -> list[str | None]:
@@ -123,6 +178,7 @@ class Run:
                     legend=overlay.legend,
                     hud=overlay.hud,
                     title=self._title,
+                    controls=self.controls,
                 )
             )
         return stages
@@ -140,6 +196,7 @@ class Run:
             model,
             setup,
             policy=self._parts.policy or FixedInterval(entry.interval or config.interval),
+            controls=self.controls,
             # One for each model: they run side by side, and an estimator takes one call at a time.
             steps=make_step_estimator(config.flow.method, config.flow.size),
             result=SEGMENTATION.of(name) if name else SEGMENTATION,
@@ -154,7 +211,7 @@ class Run:
     def _make_sinks(self) -> list[Sink]:
         """The sinks, with names of their own: the second mp4 is called ``mp4-2`` in timings."""
         seen: Counter[str] = Counter()
-        sinks = []
+        sinks = list[Sink]()
         for text in self.config.sinks:
             sink = make_sink(
                 text,
@@ -162,9 +219,58 @@ class Run:
                 crf=self.config.encoder.crf,
                 threads=self.threads.encoder,
                 on_quit=self.stop,
+                controls=self.controls,
             )
             seen[sink.name] += 1
             if seen[sink.name] > 1:
                 sink.name = f"{sink.name}-{seen[sink.name]}"
             sinks.append(sink)
+        if self._page is not None:
+            sinks.append(self._page)
         return sinks
+
+    def _make_page(self) -> PageSink | None:
+        """The page, where one is asked for."""
+        if self.config.serve is None:
+            return None
+        from .page.sink import PageSink
+
+        records = any(text.startswith("record:") for text in self.config.sinks)
+
+        def status() -> dict[str, Any]:
+            return {
+                "report": self.report(),
+                "health": self.health(),
+                "abilities": {"record": records},
+            }
+
+        return PageSink(self.config.serve, self.controls, status, title=self.source_name)
+
+    @property
+    def page_url(self) -> str | None:
+        """Where the page is, with the token that it takes; None without a page, and before it is open."""
+        return None if self._page is None else self._page.url
+
+
+def _name_of(source: Source | str) -> str:
+    """What a source may be called on a page: without user and password."""
+    if not isinstance(source, str):
+        return type(source).__name__
+    if source.startswith("gst:"):
+        return re.sub(r"//[^/@\s]*@", "//", source)
+    return without_secrets(source) if is_url(source) else source
+
+
+def _knobs(config: RunConfig) -> Knobs:
+    """What the controls begin with."""
+    return Knobs(
+        interval=config.interval,
+        level=config.level,
+        flow=config.flow.method,
+        opacity=config.overlay.opacity,
+    )
+
+
+def _delivery(config: DeliveryConfig) -> Delivery:
+    max_age_ns = None if config.max_age_ms is None else round(1e6 * config.max_age_ms)
+    return Delivery(config.mode, max_age_ns, config.queue)

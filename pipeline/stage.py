@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keywarp.flow.base import Size
 
@@ -68,10 +68,14 @@ class Sink(Stage):
 
     Several sinks run side by side, each in its own thread. When ``process`` returns, the sink has accepted
     the frame: it is encoded, written or shown. ``close`` finishes the output so that it can be used.
-    ``written`` counts the frames accepted so far; ``notes`` holds what a user should know at the end.
+    ``written`` counts the frames accepted so far; ``notes`` holds what a user should know at the end. A live
+    stream waits for no sink: up to ``backlog`` frames wait for one that is slow, then it misses the oldest, which
+    the graph counts in ``missed``.
     """
 
     written: int = 0
+    missed: int = 0
+    backlog: int = 1
     notes: Sequence[str] = ()
 
     def interrupt(self) -> None:
@@ -79,6 +83,23 @@ class Sink(Stage):
 
         Any thread and a signal handler may call it; it takes no lock.
         """
+
+
+StreamState = Literal["opening", "live", "lost", "ended"]
+
+
+@dataclass(slots=True)
+class StreamStatus:
+    """How a stream is doing: one thread writes, any thread may read.
+
+    ``state``: ``live`` while frames come, ``lost`` while they should and do not. ``since_ns`` is the graph's clock
+    when that began, ``reconnects`` how often the stream came back, ``reason`` why it was lost, for people.
+    """
+
+    state: StreamState = "opening"
+    since_ns: int = 0
+    reconnects: int = 0
+    reason: str = ""
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,8 @@ SCHEMA = "keywarp.report/1"
 """The layout of the report, described in docs/report.md."""
 
 _BINS_PER_OCTAVE = 64  # neighbouring bins are 1.1 % apart
+_RECENT_NS = 2_000_000_000
+_MOST_RECENT = 1024
 _PERCENTILES = (50, 90, 95, 99)
 
 
@@ -47,8 +51,9 @@ class Histogram:
         """The smallest duration that ``percent`` of all do not exceed, in milliseconds."""
         wanted = max(1, math.ceil(self.count * percent / 100))
         seen = 0
-        for index in sorted(self._bins):
-            seen += self._bins[index]
+        bins = self._bins.copy()  # another thread may count meanwhile
+        for index in sorted(bins):
+            seen += bins[index]
             if seen >= wanted:
                 middle_ns = 2 ** (index / _BINS_PER_OCTAVE) if index >= 0 else 0.0
                 return min(middle_ns, self.max_ns) / 1e6
@@ -95,6 +100,31 @@ class ByKind:
         }
 
 
+class Recent:
+    """The latencies of the last ``_RECENT_NS``: how a stream is doing now. One thread adds, any may ask."""
+
+    def __init__(self) -> None:
+        self._frames: deque[tuple[int, int]] = deque(maxlen=_MOST_RECENT)
+
+    def add(self, end_ns: int, latency_ns: int) -> None:
+        """A frame came out."""
+        self._frames.append((end_ns, latency_ns))
+
+    def figures(self, now_ns: int) -> dict[str, float | None]:
+        """``fps``, and ``latency_p50_ms`` and ``latency_p99_ms``, which are None where nothing came out lately."""
+        frames = [item for item in tuple(self._frames) if item[0] > now_ns - _RECENT_NS]
+        if not frames:
+            return {"fps": 0.0, "latency_p50_ms": None, "latency_p99_ms": None}
+        latencies = sorted(latency_ns / 1e6 for _, latency_ns in frames)
+        # Up to now, so that the rate falls while nothing comes.
+        span_s = (max(now_ns, frames[-1][0]) - frames[0][0]) / 1e9
+        return {
+            "fps": round((len(frames) - 1) / span_s, 2) if span_s > 0 else 0.0,
+            "latency_p50_ms": round(latencies[(len(latencies) - 1) // 2], 3),
+            "latency_p99_ms": round(latencies[math.ceil(0.99 * len(latencies)) - 1], 3),
+        }
+
+
 class RunTiming:
     """Sums up a run from its finished packets.
 
@@ -113,10 +143,17 @@ class RunTiming:
         self.latency = ByKind()
         self.frames_out = 0
         self.frames_key = 0
+        self.recent = Recent()
+        self.key_age: int | None = None
+        """Of the latest frame, by the first model."""
 
     def add(self, packet: Packet) -> None:
-        """Take in a finished packet."""
+        """Take in a finished packet. Frozen ones are no frames of the stream: they count nowhere."""
+        if packet.frame.frozen:
+            return
         is_key = any((found := packet.get(key)) is not None and found.is_key for key in self._propagations)
+        first = packet.get(self._propagations[0])
+        self.key_age = None if first is None else first.age
         self.frames_out += 1
         self.frames_key += is_key
         end_ns = 0
@@ -128,6 +165,7 @@ class RunTiming:
         if self._first_ns is None:
             self._first_ns = captured_ns
         self._last_ns = end_ns
+        self.recent.add(end_ns, max(0, end_ns - captured_ns))
 
     @property
     def fps(self) -> float:
@@ -136,21 +174,37 @@ class RunTiming:
             return 0.0
         return self.frames_out / ((self._last_ns - self._first_ns) / 1e9)
 
-    def report(self, *, frames_in: int, dropped: int) -> dict[str, Any]:
-        """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included."""
+    def report(
+        self,
+        *,
+        frames_in: int,
+        dropped: Mapping[str, int],
+        frozen: int = 0,
+        missed: Mapping[str, int] | None = None,
+        written: Mapping[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
+
+        ``dropped``: frames by cause. ``missed``: frames that a slow sink of a live stream let pass, by its name;
+        ``written``: what each sink has accepted.
+        """
         return {
             "schema": SCHEMA,
             "frames": {
                 "in": frames_in,
                 "out": self.frames_out,
-                "dropped": dropped,
+                "dropped": sum(dropped.values()),
+                "dropped_by_cause": dict(dropped),
                 "key": self.frames_key,
+                "frozen": frozen,
+                "missed": dict(missed or {}),
+                "written": dict(written or {}),
             },
             "fps": round(self.fps, 3),
             "wall_s": round((self._clock.now_ns() - self._start_ns) / 1e9, 3),
             "cpu_s": round(time.process_time() - self._cpu_start_s, 3),
             "peak_rss_mb": round(peak_rss_mb(), 1),
-            "stages": {name: stage.as_dict() for name, stage in self.stages.items()},
+            "stages": {name: stage.as_dict() for name, stage in dict(self.stages).items()},
             "latency": self.latency.as_dict(),
         }
 

@@ -20,6 +20,8 @@ OPTIONAL = (
     "safetensors",
     "ptflops",
     "pygame",
+    "paho",
+    "gi",
     "tensorrt",
     "gi",
 )

@@ -70,6 +70,7 @@ def test_the_wheel_holds_the_packages_their_data_and_nothing_else(wheel: Path, t
     wanted = {"__init__.py", "__main__.py", "py.typed"}
     wanted |= {str(path.relative_to(tree)) for package in PACKAGES for path in (tree / package).rglob("*.py")}
     wanted |= {str(path.relative_to(tree)) for path in (tree / "configs").rglob("*.yaml")}
+    wanted |= {str(path.relative_to(tree)) for path in (tree / "pipeline" / "page" / "assets").iterdir()}
     weights = tree / "models" / "weights"
     cards = list(weights.glob("*.json"))
     assert cards

@@ -132,10 +132,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _is_cheap(name: str, arguments: dict[str, Any]) -> bool:
-    source = str(arguments.get("source", ""))
-    needs_a_device = source.isdecimal() or source.startswith("/dev/") or "://" in source
-    needs_a_screen = "window" in (arguments.get("sink") or ())
-    return name in _RUNS and not needs_a_device and not needs_a_screen
+    needs_a_device = any(map(_is_device, arguments.get("sources") or ()))
+    needs_more = any(text == "window" or "://" in text for text in arguments.get("sink") or ())
+    goes_on = arguments.get("serve") is not None
+    return name in _RUNS and not needs_a_device and not needs_more and not goes_on
+
+
+def _is_device(source: str) -> bool:
+    return source.isdecimal() or source.startswith(("/dev/", "gst:", "csi:")) or "://" in source
 
 
 def _provide(source: str) -> None:
@@ -179,7 +183,8 @@ def test_every_command_that_needs_no_device_works(
     if name == "demo":
         words += ["--seconds", "1"]
     if name == "run":
-        _provide(arguments["source"])
+        for source in arguments["sources"]:
+            _provide(source)
         words = ["street:length=4,size=160x96" if word == "street:" else word for word in words]
     if name == "eval":
         _provide_labelled(*(arguments[key] for key in ("data", "split", "sequence", "labels")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+DEFAULT_PAGE = "127.0.0.1:8080"
+
 # Options that `run` and `demo` share.
 Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
 Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")]
@@ -35,10 +38,28 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads in all; default: 
 SinkTexts = Annotated[
     list[str] | None,
     typer.Option(
-        "--sink", help="FILE.mp4|mkv|mov, FILE.jsonl, png:FOLDER, window or null; repeat for several."
+        "--sink",
+        help="FILE.mp4|mkv|mov, FILE.jsonl, png:FOLDER, record:FOLDER, rtsp://HOST:PORT/PATH, webhook:URL, "
+        "mqtt://HOST/TOPIC, window, null and more (docs/outputs.md); repeat for several.",
     ),
 ]
 Encoder = Annotated[str | None, typer.Option(help="FFmpeg encoder as NAME:PRESET, such as libx264:veryfast.")]
+Serve = Annotated[
+    str | None,
+    typer.Option(metavar="[HOST:PORT]", help="Show the live page; without a value at 127.0.0.1:8080."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="KEYWARP_TOKEN", help="What viewers of the page must know; made up beyond loopback."),
+]
+DeliveryMode = Annotated[
+    str | None,
+    typer.Option("--delivery", help="newest (live sources), every (files) or block: which frames go in."),
+]
+MaxAge = Annotated[
+    float | None, typer.Option("--max-age", help="Drop frames older than this when their turn comes, in ms.")
+]
+LogFormat = Annotated[str, typer.Option("--log", help="text, or json: one object a line on standard error.")]
 Report = Annotated[Path | None, typer.Option(help="Write the timing as JSON.")]
 Config = Annotated[str | None, typer.Option(help="A bundled configuration's name, or a YAML file.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting: key=value, key dotted.")]
@@ -47,10 +68,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 @app.command()
 def run(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            help="Video file, URL, folder or glob of pictures, camera (0, /dev/video0) or street:"
+            metavar="SOURCE...",
+            help="Video file, URL, camera (0, /dev/video0), 'gst: PIPELINE', pictures or street:; several "
+            "run side by side.",
         ),
     ],
     model: Model = None,
@@ -64,14 +87,20 @@ def run(
     threads: Threads = None,
     sink: SinkTexts = None,
     encoder: Encoder = None,
+    serve: Serve = None,
+    token: Token = None,
+    delivery: DeliveryMode = None,
+    max_age: MaxAge = None,
     report: Report = None,
     config: Config = None,
     assignments: Assignments = None,
+    log: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Run a video, camera or folder of pictures through the pipeline."""
-    from .run import run_command, settings_from
+    """Run a video, camera, stream or folder of pictures through the pipeline."""
+    from .run import log_as, run_command, run_several, serve_flags, settings_from
 
+    log_as(log)
     flags: dict[str, Any] = {
         "models": model,
         "engine": engine,
@@ -84,8 +113,14 @@ def run(
         "threads": threads,
         "sinks": sink,
         "encoder.name": encoder,
+        "delivery.mode": delivery,
+        "delivery.max_age_ms": max_age,
+        **serve_flags(serve, token),
     }
-    raise typer.Exit(run_command(source, settings_from(config, flags, assignments or []), report, quiet))
+    settings = settings_from(config, flags, assignments or [])
+    if len(sources) > 1:
+        raise typer.Exit(run_several(sources, settings, report, quiet))
+    raise typer.Exit(run_command(sources[0], settings, report, quiet))
 
 
 @app.command()
@@ -93,12 +128,20 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for demo.mp4 and report.json.")] = Path("out"),
     seconds: Annotated[int, typer.Option(min=1, help="Length of the film.")] = 20,
     seed: Annotated[int, typer.Option(help="Which street.")] = 0,
+    serve: Serve = None,
+    token: Token = None,
     config: Config = None,
     quiet: Quiet = False,
 ) -> None:
-    """Drive through a generated street: needs no video, no camera and no network."""
-    from .run import run_command, settings_from
+    """Drive through a generated street: needs no video, no camera and no network.
 
+    With --serve it goes on for ever, live, on the page.
+    """
+    from .run import run_command, serve_flags, settings_from
+
+    if serve is not None:
+        settings = settings_from(config, serve_flags(serve, token), [])
+        raise typer.Exit(run_command(f"street:seed={seed},length=endless,live=1", settings, None, quiet))
     settings = settings_from(config, {"sinks": [str(out / "demo.mp4")]}, [])
     source = f"street:seed={seed},length={seconds * 30}"
     raise typer.Exit(run_command(source, settings, out / "report.json", quiet))
@@ -153,6 +196,16 @@ def models() -> None:
     from .listing import print_models
 
     print_models()
+
+
+@app.command()
+def cameras(
+    json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:
+    """List the cameras of this machine with their formats, sizes and rates."""
+    from .cameras import print_cameras
+
+    print_cameras(json=json)
 
 
 @app.command()
@@ -217,13 +270,23 @@ def train(
     train_command(network, config, flags, assignments or [])
 
 
+def with_default_serve(words: list[str]) -> list[str]:
+    """The command line with an address after each ``--serve`` that has none."""
+    filled = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        filled.append(word)
+        if word == "--serve" and not re.fullmatch(r"[^/\s]*:\d+|\d{4,5}", following):
+            filled.append(DEFAULT_PAGE)
+    return filled
+
+
 def main() -> None:
     """The entry point. Exit codes: 0 done, 2 wrong usage or input, 130 and 143 ended by SIGINT and SIGTERM."""
     # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        app()
+        app(with_default_serve(sys.argv[1:]))
     except KeywarpError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a library says
         sys.exit(2)

@@ -26,6 +26,7 @@ class Display:
         self._live: Live | None = None
         self._clock = MonotonicClock()
         self._next_ns = 0
+        self._told = False
 
     def __enter__(self) -> Display:
         self._next_ns = self._clock.now_ns() + _LINE_NS
@@ -44,8 +45,11 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def tick(self) -> None:
-        """Refresh when it is time to."""
+    def tick(self, page_url: str | None = None) -> None:
+        """Refresh when it is time to; tell once where the page is."""
+        if page_url is not None and not self._told:
+            self._told = True
+            self._console.print(f"page: {page_url}", highlight=False, markup=False, soft_wrap=True)
         now_ns = self._clock.now_ns()
         if now_ns < self._next_ns:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,15 +14,20 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from keywarp.engines.errors import SinkError
+from keywarp.engines.errors import SinkError, UsageError, unknown_name
 from keywarp.pipeline.config import assign, assign_one, make_config, read_config
+from keywarp.pipeline.logs import use_json_logs
 from keywarp.pipeline.run import Run
 from keywarp.pipeline.sinks.output import Claim
-from keywarp.pipeline.sinks.places import check_places, place_of
+from keywarp.pipeline.sinks.places import check_places, place_of, shown
 from keywarp.pipeline.sources.location import is_url, without_secrets
 
 from .display import Display, stage_table
 from .files import write_json
+from .several import Group, Lines, Member, default_sinks, finish, report_of, settings_of
+
+
+_ONE_SIGNAL_S = 0.5
 
 
 def settings_from(config: str | None, flags: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -34,9 +40,33 @@ def settings_from(config: str | None, flags: dict[str, Any], assignments: list[s
     return settings
 
 
+def serve_flags(serve: str | None, token: str | None) -> dict[str, Any]:
+    """The settings of ``--serve HOST:PORT`` and ``--token``; a host in brackets is IPv6, an empty one (``:8080``)
+    all addresses, none (``8080``) this machine alone.
+    """
+    if serve is None:
+        return {}
+    host, colon, port = serve.rpartition(":")
+    if not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"--serve takes HOST:PORT, such as 127.0.0.1:8080 or 0.0.0.0:8080; given: '{serve}'")
+    return {
+        "serve.host": host.strip("[]") or ("0.0.0.0" if colon else "127.0.0.1"),
+        "serve.port": int(port),
+        "serve.token": token or None,
+    }
+
+
+def log_as(form: str) -> None:
+    """Log as text, or as JSON lines."""
+    if form == "json":
+        use_json_logs()
+    elif form != "text":
+        raise unknown_name("log format", form, ("text", "json"))
+
+
 def run_command(source: str, settings: dict[str, Any], report: Path | None, quiet: bool) -> int:
     """Run to the end of the stream or to a signal; the exit code."""
-    if not settings.get("sinks"):
+    if not settings.get("sinks") and not settings.get("serve"):
         settings["sinks"] = [default_sink(source)]
     config = make_config(settings)
     check_places([*config.sinks, *([str(report)] if report is not None else [])], source)
@@ -48,13 +78,34 @@ def run_command(source: str, settings: dict[str, Any], report: Path | None, quie
         try:
             with display:
                 for _ in run:
-                    display.tick()
+                    display.tick(run.page_url)
         except BaseException:
             with suppress(SinkError):  # what went wrong first is what to tell of
                 _finish(run, claim, console)
             raise
         _finish(run, claim, console)
     return 128 + caught[0] if caught else 0
+
+
+def run_several(sources: list[str], settings: dict[str, Any], report: Path | None, quiet: bool) -> int:
+    """Run several sources side by side; the exit code is 2 where any of them failed."""
+    count = len(sources)
+    wanted = [settings_of(settings, number, count) for number in range(1, count + 1)]
+    if not settings.get("sinks") and not settings.get("serve"):
+        for own, text in zip(wanted, default_sinks(sources, default_sink), strict=True):
+            own["sinks"] = [text]
+    configs = [make_config(own) for own in wanted]
+    check_places([text for config in configs for text in config.sinks])
+    claim = None if report is None else Claim(report)
+    runs = [Run(source, config) for source, config in zip(sources, configs, strict=True)]
+    group = Group([Member(number, run) for number, run in enumerate(runs, 1)])
+    console = Console(quiet=quiet)
+    with _signals_stop(group) as caught:
+        group.run(Lines(group, console).tell)
+    if claim is not None:
+        write_json(claim.path, report_of(group))
+    code = finish(group, console)
+    return 128 + caught[0] if caught else code
 
 
 def default_sink(source: str) -> str:
@@ -81,8 +132,8 @@ def _finish(run: Run, report: Claim | None, console: Console) -> None:
     if report is not None:
         write_json(report.path, figures)
     outputs = [
-        text
-        for text, sink in zip(run.config.sinks, run.sinks, strict=True)
+        shown(text)
+        for text, sink in zip(run.config.sinks, run.sinks, strict=False)
         if sink.written and place_of(text) is not None
     ]
     written = ", ".join([*outputs, *([str(report.path)] if report else [])])
@@ -91,11 +142,19 @@ def _finish(run: Run, report: Claim | None, console: Console) -> None:
 
 
 @contextmanager
-def _signals_stop(run: Run) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM end the stream in good order; a second one ends the process at once."""
+def _signals_stop(run: Run | Group) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end the stream in good order; a second one, later, ends the process at once.
+
+    Not one that comes with the first: `timeout`, and terminals, send one to the process and one to its group.
+    """
     caught: list[int] = []
+    first_s = 0.0
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal first_s
+        if caught and time.monotonic() < first_s + _ONE_SIGNAL_S:
+            return
+        first_s = time.monotonic()
         if caught:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

@@ -11,8 +11,8 @@ _HEADER_BYTES = 8
 _LARGE_HEADER_BYTES = 16
 
 
-def cut_to_fragments(path: Path) -> None:
-    """Cut a fragmented file behind its last whole fragment; one without any stays as it is.
+def cut_to_fragments(path: Path) -> bool:
+    """Cut a fragmented file behind its last whole fragment; False where it has none, and stays as it is.
 
     Strict readers fail at a fragment that ends in the middle.
     """
@@ -20,6 +20,7 @@ def cut_to_fragments(path: Path) -> None:
         end = _end_of_fragments(file)
         if end is not None:
             file.truncate(end)
+    return end is not None
 
 
 def _end_of_fragments(file: BinaryIO) -> int | None:

@@ -48,7 +48,8 @@ class Claim:
     def give_up(self) -> None:
         """Nothing was written: remove what the claim made, keep what was there before."""
         if self._is_new:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder may have gone, too
+                self.path.unlink(missing_ok=True)
             remove_empty(self._made_folders)
 
 
@@ -108,8 +109,13 @@ def cannot_write(path: Path, error: OSError) -> SinkError:
 
 def ran_out(path: Path, error: OSError, kept: str) -> SinkError:
     """An error for a file that could not be finished; ``kept`` says what is left of it."""
-    why = "the disk is full" if error.errno in _FULL else reason(error)
+    why = "the disk is full" if is_full(error) else reason(error)
     return SinkError(f"'{path}' could not be finished: {why}; {kept}")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no room: on the disk, in a quota, or within a limit of this process."""
+    return error.errno in _FULL
 
 
 def reason(error: OSError) -> str:

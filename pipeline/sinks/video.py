@@ -47,6 +47,7 @@ class VideoSink(Sink):
     fragments and stays so. A full disk raises :class:`SinkError` with how many frames
     were kept, which ``written`` then counts; a file without any is removed. A file that was there before is
     replaced once the encoder has accepted a frame; without a frame it stays, and no new one is made.
+    ``from_zero``: the file's times begin at 0, wherever the stream's are by then.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class VideoSink(Sink):
         crf: int = 23,
         threads: int | None = None,
         picture: Key[Picture] | None = OVERLAY,
+        from_zero: bool = False,
     ) -> None:
         self._path = Path(path)
+        self._from_zero = from_zero
         if self._path.suffix.lower() not in CONTAINERS:
             raise unknown_name("video file type", self._path.suffix, CONTAINERS)
         self.name = self._path.suffix.lower().lstrip(".")
@@ -106,6 +109,11 @@ class VideoSink(Sink):
                 self._claim.give_up()
             self._claim = None
 
+    @property
+    def size_bytes(self) -> int:
+        """What has been written to the file so far; up to a second of the stream is still on its way."""
+        return 0 if self._film is None else self._film.file.tell()
+
     def _refused(self, packet: Packet, error: av.FFmpegError) -> SinkError:
         if self.written > 0:
             return SinkError(f"'{self._path}' could not take frame {packet.frame.index}: {error.strerror}")
@@ -114,7 +122,8 @@ class VideoSink(Sink):
 
     def _start(self, first: av.VideoFrame, first_pts: int) -> _Film:
         assert self._info is not None
-        return _Film(self._path, self._info, self._choice, first, first_pts)
+        shift = -first_pts if self._from_zero else max(0, -first_pts)
+        return _Film(self._path, self._info, self._choice, first, shift)
 
     def _check_disk(self) -> None:
         """Leave the file as it is, and say so, once a part of it could not be written."""
@@ -124,14 +133,14 @@ class VideoSink(Sink):
         error = film.file.error
         self._drop_film()
         if not film.file.is_started:
-            raise cannot_write(self._path, error)
-        if CONTAINERS[self._path.suffix.lower()] != "matroska":
-            cut_to_fragments(self._path)
-        self.written = kept = _frames_in(self._path)
+            raise cannot_write(self._path, error) from error
+        is_matroska = CONTAINERS[self._path.suffix.lower()] == "matroska"
+        can_be_played = is_matroska or cut_to_fragments(self._path)
+        self.written = kept = _frames_in(self._path) if can_be_played else 0
         if kept == 0:
             self._path.unlink(missing_ok=True)
         remark = f"{kept} frames were kept in it and can be played" if kept else "no frame was kept"
-        raise ran_out(self._path, error, remark)
+        raise ran_out(self._path, error, remark) from error
 
     def _drop_film(self) -> None:
         film, self._film = self._film, None
@@ -147,11 +156,11 @@ class _Film:
     """The container, the encoder and the audio of one file."""
 
     def __init__(
-        self, path: Path, info: StreamInfo, choice: EncoderChoice, first: av.VideoFrame, first_pts: int
+        self, path: Path, info: StreamInfo, choice: EncoderChoice, first: av.VideoFrame, shift: int
     ) -> None:
         self.file = OutputFile(path)
         self._time_base = info.time_base
-        self._shift = max(0, -first_pts)
+        self._shift = shift
         kind = CONTAINERS[path.suffix.lower()]
         self._container = av.open(
             self.file, "w", format=kind, options=_container_options(kind, info.time_base)

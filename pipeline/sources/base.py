@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from keywarp.pipeline.clock import Clock, MonotonicClock
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.stage import Losses, StreamInfo
+from keywarp.pipeline.stage import Losses, StreamInfo, StreamStatus
 
 
 class Source(ABC):
@@ -17,13 +17,15 @@ class Source(ABC):
     Frames come with rising ``index``, in order of presentation, all of the size that ``open`` announced.
     ``frames`` blocks until there is one; after :meth:`interrupt` only for as long as the read under way takes: a
     second for a camera, ``READ_TIMEOUT_S`` for a network, at most. ``losses`` counts what could not be
-    delivered; ``notes`` holds what a user should know at the end. ``clock`` stamps ``capture_ns``; the graph
+    delivered; ``notes`` holds what a user should know at the end. ``status``
+    says how it is doing. ``clock`` stamps ``capture_ns``; the graph
     sets its own before ``open``.
     """
 
     def __init__(self) -> None:
         self.losses = Losses()
         self.notes: list[str] = []
+        self.status = StreamStatus()
         self.clock: Clock = MonotonicClock()
 
     @abstractmethod

@@ -22,10 +22,23 @@ _MP4_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"
 _TRY_AN_OTHER = "give a video file that FFmpeg can read, such as .mp4, .mkv, .mov, .avi, .ts or .webm"
 
 
+# What may follow the "#" of an RTSP URL, and FFmpeg's word for it.
+TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast", "http": "http"}
+
+# How much FFmpeg may look at before it lets go of the first packet. RTSP says beforehand what is to come.
+# "nobuffer" is of no help: it throws away what was looked at, the first key frame among it.
+_LIVE_OPTIONS = {"analyzeduration": "1000000"}
+_RTSP_OPTIONS = {"analyzeduration": "1", "probesize": "32", "fpsprobesize": "0"}
+
+
 class Location:
-    """A video's path or URL: what FFmpeg is given, and what people are shown."""
+    """A video's path or URL: what FFmpeg is given, and what people are shown.
+
+    An RTSP URL may end with ``#udp``, ``#tcp`` (the default), ``#multicast`` or ``#http``: how the media comes.
+    """
 
     def __init__(self, text: str) -> None:
+        text, self.transport = _split_transport(text)
         self.is_url = is_url(text) and scheme_of(text) != "file"
         self.live = self.is_url and scheme_of(text) in LIVE_SCHEMES
         self.path: Path | None = None if self.is_url else local_path(text)
@@ -38,8 +51,25 @@ class Location:
         return "stream" if self.is_url else "video"
 
 
-def open_container(location: Location) -> InputContainer:
-    """Open a file or URL for reading. Raises :class:`SourceError`; waits for a network for seconds at most."""
+def _split_transport(text: str) -> tuple[str, str | None]:
+    if scheme_of(text) not in ("rtsp", "rtsps") or not is_url(text):
+        return text, None
+    url, hash_sign, transport = text.rpartition("#")
+    if not hash_sign or "@" in transport:  # the hash belongs to a password
+        return text, "tcp"
+    if transport.lower() not in TRANSPORTS:
+        raise SourceError(
+            f"stream '{without_secrets(url)}' cannot come by '{transport}' "
+            f"(accepted after the #: {', '.join(TRANSPORTS)})"
+        )
+    return url, TRANSPORTS[transport.lower()]
+
+
+def open_container(location: Location, read_timeout_s: float | None = None) -> InputContainer:
+    """Open a file or URL for reading. Raises :class:`SourceError`; waits for a network for seconds at most.
+
+    ``read_timeout_s``: how long a read may take, ``READ_TIMEOUT_S`` where it is None.
+    """
     if location.path is not None:
         check_file(location.path, "video")
     elif scheme_of(location.target) not in SCHEMES:
@@ -49,7 +79,7 @@ def open_container(location: Location) -> InputContainer:
         )
     start_s = time.monotonic()
     try:
-        return _open(location)
+        return _open(location, READ_TIMEOUT_S if read_timeout_s is None else read_timeout_s)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         waited_s = time.monotonic() - start_s
         problem = SourceError(
@@ -65,17 +95,33 @@ def open_file(path: Path) -> InputContainer:
     return av.open(f"file:{path}", "r")
 
 
-def _open(location: Location) -> InputContainer:
+def is_live(container: InputContainer, location: Location) -> bool:
+    """Whether what comes is made while it is read: by the scheme; by HTTP, what has no length and no end."""
+    endless = container.duration is None and (is_hls(container) or container.size < 0)
+    return location.live or (location.is_url and endless)
+
+
+def is_hls(container: InputContainer) -> bool:
+    """Whether the video comes in files that a list names."""
+    return container.format.name.startswith("hls")
+
+
+def _open(location: Location, read_timeout_s: float) -> InputContainer:
     if location.path is not None:
         container = open_file(location.path)
     else:
-        options = {"fflags": "nobuffer", "analyzeduration": "1000000"} if location.live else {}
-        timeout = (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-        container = av.open(location.target, "r", options=options, timeout=timeout)
+        timeout = (OPEN_TIMEOUT_S, read_timeout_s)
+        container = av.open(location.target, "r", options=_options(location), timeout=timeout)
     if container.format.name == "tty":  # FFmpeg would film any .txt as a terminal
         container.close()
         raise ValueError("a text file")
     return container
+
+
+def _options(location: Location) -> dict[str, str]:
+    if location.transport is not None:
+        return {**_RTSP_OPTIONS, "rtsp_transport": location.transport}
+    return dict(_LIVE_OPTIONS) if location.live else {}
 
 
 def video_stream(container: InputContainer, location: Location) -> VideoStream:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+
+# A picture comes out of a decoder at most this many packets late: H.264 and HEVC reorder no more.
+_MOST_REORDERED = 16
 
 # A demuxer that fails this often in a row is at the end of what it can read.
 _MOST_READ_ERRORS = 32
@@ -20,9 +25,22 @@ class Decoder:
     ``packets`` counts what was read, without pre-roll that an edit list hides; ``decoded`` the frames that
     came out, ``errors`` the packets that were refused. ``broken_off`` is why reading ended early, if it did.
     Once ``stopped`` is set, by any thread, no more packets are read.
+
+    ``stamp`` is for live streams. What it says of each packet is in ``opaque`` of the frame in it, after the
+    packet's number. Pictures that damage has smeared are left out, up to the next sound key frame, and counted in
+    ``corrupt``; packets that the decoder takes without a word and makes nothing of are ``errors`` too.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        stamp: Callable[[Packet[VideoStream]], int] | None = None,
+    ) -> None:
+        self._stamp = stamp
+        self._owed = _Owed()
+        self._damaged = False
+        self.corrupt = 0
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
@@ -33,6 +51,8 @@ class Decoder:
         self.errors = 0
         self.stopped = False
         self.broken_off: av.FFmpegError | None = None
+        if stamp is not None:
+            self._context.flags |= Flags.copy_opaque | Flags.low_delay
 
     def lost(self, at_end: bool = True) -> int:
         """Frames that should have come out by now: at the end by the file's index, where it has one."""
@@ -51,6 +71,8 @@ class Decoder:
             if not packet.size:  # the decoder would take an empty one for the end
                 continue
             self.packets += not packet.is_discard
+            if self._stamp is not None:
+                packet.opaque = self.packets, self._stamp(packet)
             # The last packet of a file that was cut off. Refused at the very end, it would take frames with
             # it that a decoder with several threads still holds.
             if packet.is_corrupt and self._length_prefixed:
@@ -80,9 +102,51 @@ class Decoder:
             frames = self._context.decode(packet)
         except av.FFmpegError:
             self.errors += 1
+            self._damaged = self._damaged or packet is None or not packet.is_disposable
             return ()
         self.decoded += len(frames)
-        return frames
+        if self._stamp is None:
+            return frames
+        if packet is not None:
+            self._owed.add(self.packets)
+        self.errors += sum(self._owed.overtaken(frame) for frame in frames)
+        return [frame for frame in frames if self._is_sound(frame)]
+
+    def _is_sound(self, frame: VideoFrame) -> bool:
+        """Whether neither this frame nor one that it may be predicted from is damaged."""
+        self._damaged = frame.is_corrupt or (self._damaged and not frame.key_frame)
+        self.corrupt += self._damaged
+        return not self._damaged
+
+
+class _Owed:
+    """The packets that no frame has come of yet."""
+
+    def __init__(self) -> None:
+        self._numbers: deque[int] = deque()
+        self._begun = False
+
+    def add(self, number: int) -> None:
+        """The decoder has taken a packet."""
+        self._numbers.append(number)
+
+    def overtaken(self, frame: VideoFrame) -> int:
+        """How many packets nothing more will come of, now that ``frame`` is there.
+
+        Those before the first frame do not count: who joins a stream between two key frames sees nothing of them.
+        """
+        if not isinstance(frame.opaque, tuple):
+            return 0
+        number = frame.opaque[0]
+        if number in self._numbers:
+            self._numbers.remove(number)
+        lost = 0
+        while self._numbers and (not self._begun or self._numbers[0] < number - _MOST_REORDERED):
+            self._numbers.popleft()
+            # A picture in two fields is one frame of two packets
+            lost += self._begun and not frame.interlaced_frame
+        self._begun = True
+        return lost
 
 
 def _indexed_frames(container: InputContainer, stream: VideoStream) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,9 +29,20 @@ def scheme_of(url: str) -> str:
 def without_secrets(url: str) -> str:
     """``url`` as it may be shown: no user, no password, no query, which may hold a token."""
     scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0].partition("#")[0]
-    host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    place = _without_user(rest).partition("?")[0].partition("#")[0]
+    return f"{scheme}://{place}"
+
+
+def _without_user(rest: str) -> str:
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        return host.rpartition("@")[2] + rest[len(host) :]
+    # A password with a slash, a question mark or a hash in it that is not escaped, as in "anna:a/b@host":
+    # what stands after the colon is no port.
+    _, colon, port = host.rpartition(":")
+    if "@" in rest and colon and not port.isdecimal() and not host.startswith("["):
+        return rest.rpartition("@")[2]
+    return rest
 
 
 def local_path(text: str) -> Path:

@@ -9,7 +9,7 @@ from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Size
 from keywarp.pipeline.clock import Clock
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.stage import Losses, StreamInfo
+from keywarp.pipeline.stage import Losses, StreamInfo, StreamStatus
 
 from .base import Source
 
@@ -40,6 +40,11 @@ class ScaledSource(Source):
     def notes(self) -> list[str]:  # type: ignore[override]
         """What the other source has to say."""
         return self._source.notes
+
+    @property
+    def status(self) -> StreamStatus:  # type: ignore[override]
+        """How the other source is doing."""
+        return self._source.status
 
     @property
     def clock(self) -> Clock:

@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from av.container import InputContainer
+from av.format import Flags as FormatFlags
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -18,12 +20,19 @@ from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.stage import StreamInfo
 
 from .base import Source
-from .container import Location, in_words, open_container, video_stream
+from .capture import capture_ns
+from .container import Location, in_words, is_hls, is_live, open_container, video_stream
 from .decoder import Decoder
+from .pace import Pace
 from .timeline import Timeline
 from .upright import upright
 
 UNDECODABLE = "undecodable"
+CORRUPT = "corrupt"
+
+# Above this a rate is an artefact of a stream that does not say any.
+_MOST_RATE = 1000
+_NS = 10**9
 
 # av.video.frame.PictureType, by what a frame of that type is predicted from
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}
@@ -37,15 +46,28 @@ class VideoSource(Source):
     come upright and interlaced ones deinterlaced, frame by frame. Frames whose size changes on the way are
     scaled to that of the first. What does not decode is left out, counted as ``undecodable`` and noted.
 
-    ``threads``: of the decoder; None leaves it to FFmpeg. ``rtsp``, ``rtmp``, ``udp`` and the like are live.
+    ``rtsp``, ``rtmp``, ``udp`` and the like are live, and so is what comes by HTTP without a length or an end
+    (HLS, motion JPEG). A live frame's ``capture_ns`` is the sender's own time where it is known
+    (:func:`~keywarp.pipeline.sources.capture.capture_ns`), else that of its packet's arrival. HLS comes in
+    bursts and is played at its own rate. Pictures smeared by damage are left out and counted as ``corrupt``, up
+    to the next sound key frame.
+
+    ``threads``: of the decoder; None leaves it to FFmpeg. ``read_timeout_s``: after how many seconds a network that
+    says nothing counts as broken off, ``READ_TIMEOUT_S`` where it is None.
     The audio of a URL goes into no output, which ``notes`` says; that of a file does.
     User, password and query of a URL appear in no name and no message.
     """
 
-    def __init__(self, path_or_url: str | Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, path_or_url: str | Path, *, threads: int | None = None, read_timeout_s: float | None = None
+    ) -> None:
         super().__init__()
         self._location = Location(str(path_or_url))
         self._threads = threads
+        self._read_timeout_s = read_timeout_s
+        self._live = self._location.live
+        self._pace: Pace | None = None
+        self._counted: dict[str, int] = {}
         self._container: InputContainer | None = None
         self._decoder: Decoder | None = None
         self._ready: Iterator[VideoFrame] = iter(())
@@ -59,8 +81,9 @@ class VideoSource(Source):
         """Open the stream and decode its first frame."""
         self._interrupted = False
         location = self._location
-        self._container = container = open_container(location)
+        self._container = container = open_container(location, self._read_timeout_s)
         try:
+            self._live = is_live(container, location)
             stream = video_stream(container, location)
             rate = self._start(container, stream)
         except BaseException:
@@ -73,8 +96,8 @@ class VideoSource(Source):
             size=self._size,
             rate=rate,
             time_base=self._time_base,
-            frame_count=None if location.live else _frame_count(self._decoder, container, stream, rate),
-            live=location.live,
+            frame_count=None if self._live else _frame_count(self._decoder, container, stream, rate),
+            live=self._live,
             audio=location.path if container.streams.audio else None,
             paths=() if location.path is None else (location.path,),
         )
@@ -82,18 +105,29 @@ class VideoSource(Source):
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """Set the decoder up and get the first frame. Returns the mean frame rate."""
         # Frame threads are faster and hold back as many frames: nothing for a live stream.
-        stream.thread_type = "SLICE" if self._location.live else "AUTO"
+        stream.thread_type = "SLICE" if self._live else "AUTO"
         stream.codec_context.thread_count = self._threads or 0
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
-        self._decoder = Decoder(container, stream)
+        timed = not (self._live and FormatFlags(container.format.flags) & FormatFlags.no_timestamps)
+        rate = (stream.average_rate or stream.guessed_rate or stream.base_rate) if timed else None
+        if self._live and rate and rate > _MOST_RATE:
+            rate = None
+        self._time_base = Fraction(stream.time_base or Fraction(1, 90_000)) if timed else Fraction(1, 90_000)
+        self._pace = Pace() if self._live and is_hls(container) else None
+        stamped = self._live and self._pace is None
+        self._decoder = Decoder(container, stream, self._stamp if stamped else None)
         timeline = Timeline(self._time_base, Fraction(rate) if rate else None)
-        self._ready = upright(_timed(self._decoder, timeline), self._time_base, self._threads or 1)
+        frames = (
+            self._decoder.frames() if timed else _timed_by_arrival(self._decoder.frames(), self._time_base)
+        )
+        self._ready = upright(_timed(frames, timeline), self._time_base, self._threads or 1)
         self._first = next(self._ready, None)
         if self._first is None:
             raise SourceError(self._no_frame(self._decoder))
         self._size = self._first.width, self._first.height
         return Fraction(rate) if rate else None
+
+    def _stamp(self, packet: Packet[VideoStream]) -> int:
+        return capture_ns(packet, self.clock)
 
     def _no_frame(self, decoder: Decoder) -> str:
         kind, name = self._location.kind, self._location.name
@@ -118,17 +152,24 @@ class VideoSource(Source):
         decoder, frame = self._decoder, self._first
         self._first = None  # it must not live as long as the source
         at_end = False
+        due = _Due(self._time_base)
         try:
             for index in count():
+                if self._pace is not None and not self._pace.wait_until(
+                    self.clock, due.of(frame, self.clock.now_ns())
+                ):
+                    break
                 yield self._deliver(index, frame)
                 following = next(self._ready, None)
+                if self._live:
+                    self._count_losses(decoder)
                 if following is None or self._interrupted:
                     break
                 frame = following
             at_end = not self._interrupted
         finally:
             self._sum_up(decoder, at_end)
-        if decoder.broken_off is not None and self._location.live and not self._interrupted:
+        if decoder.broken_off is not None and self._live and not self._interrupted:
             reason = in_words(decoder.broken_off)
             raise SourceError(
                 f"stream '{self._location.name}' broke off after {decoder.decoded} frames: {reason}"
@@ -143,7 +184,7 @@ class VideoSource(Source):
             index,
             frame.pts or 0,
             self._time_base,
-            self.clock.now_ns(),
+            _captured_ns(frame) or self.clock.now_ns(),
             picture,
             _PICTURE_TYPES.get(frame.pict_type),
         )
@@ -155,14 +196,32 @@ class VideoSource(Source):
                 f"'{name}' changes its size to {width}x{height} at frame {index}: "
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
+        if self._live:
+            self._count_losses(decoder)
+            if self.losses.total:
+                self.notes.append(
+                    f"'{name}' came damaged in places: what could not be shown is left out and counted"
+                )
+            return
         lost = decoder.lost(at_end)
         if lost:
             self.losses.add(UNDECODABLE, lost)
             self.notes.append(_damage(name, decoder, lost))
 
+    def _count_losses(self, decoder: Decoder) -> None:
+        """Count what was lost since the last time: a live stream may never end."""
+        for cause, lost in ((UNDECODABLE, decoder.errors), (CORRUPT, decoder.corrupt)):
+            new = lost - self._counted.get(cause, 0)
+            if new:
+                self._counted[cause] = lost
+                self.losses.add(cause, new)
+
     def interrupt(self) -> None:
-        """End the stream with the read under way; one of a network takes ``READ_TIMEOUT_S`` at most."""
+        """End the stream with the read under way; one of a network takes its timeout at most."""
         self._interrupted = True
+        pace = self._pace
+        if pace is not None:
+            pace.stop()
         decoder = self._decoder
         if decoder is not None:
             decoder.stopped = True
@@ -177,8 +236,38 @@ class VideoSource(Source):
             self._container = None
 
 
-def _timed(decoder: Decoder, timeline: Timeline) -> Iterator[VideoFrame]:
-    for frame in decoder.frames():
+class _Due:
+    """When to show the frames of a stream that comes in bursts; a stall moves all that follows."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._ns_per_tick = time_base * _NS
+        self._offset_ns: int | None = None
+
+    def of(self, frame: VideoFrame, now_ns: int) -> int:
+        time_ns = round((frame.pts or 0) * self._ns_per_tick)
+        if self._offset_ns is None or time_ns + self._offset_ns < now_ns:
+            self._offset_ns = now_ns - time_ns
+        return time_ns + self._offset_ns
+
+
+def _captured_ns(frame: VideoFrame) -> int | None:
+    """What the decoder's ``stamp`` said of the packet of this frame; None for a film."""
+    return int(frame.opaque[1]) if isinstance(frame.opaque, tuple) else None
+
+
+def _timed_by_arrival(frames: Iterator[VideoFrame], time_base: Fraction) -> Iterator[VideoFrame]:
+    """Frames of a stream without times: counted from the arrival of the first."""
+    start_ns: int | None = None
+    for frame in frames:
+        captured_ns = _captured_ns(frame)
+        assert captured_ns is not None
+        start_ns = captured_ns if start_ns is None else start_ns
+        frame.pts = round(Fraction(captured_ns - start_ns, _NS) / time_base)
+        yield frame
+
+
+def _timed(frames: Iterator[VideoFrame], timeline: Timeline) -> Iterator[VideoFrame]:
+    for frame in frames:
         frame.pts = timeline.place(frame.pts)
         yield frame
 

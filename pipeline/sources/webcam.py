@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from keywarp.engines.errors import SourceError
+from keywarp.engines.errors import SourceError, unknown_name
 from keywarp.flow.base import Size, readonly
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.picture import Picture, Pixels
@@ -26,21 +26,36 @@ from .video import UNDECODABLE
 _DEVICES = Path("/dev")
 _TIME_BASE = Fraction(1, 90_000)
 _NS_PER_TICK = Fraction(10**9, 90_000)
+_PROCESSES = Path("/proc")
 _READ_TIMEOUT_S = 1
 _MOST_MISSES = 5
+
+FORMATS = {"mjpeg": "MJPG", "h264": "H264", "yuyv": "YUYV", "uyvy": "UYVY", "nv12": "NV12", "grey": "GREY"}
+"""How a camera can be asked to send its pictures, and the four letters for it."""
 
 
 class WebcamSource(Source):
     """A camera by its number, or on Linux by its device such as ``/dev/video0``. Always live.
 
-    ``size`` and ``rate`` are wishes: a camera takes the nearest mode it has, and :meth:`open` tells which.
-    Times are those of the clock when a frame was taken from the driver, in 1/90000 s since the first.
+    ``size``, ``rate`` and ``format`` (a name in ``FORMATS``) are wishes: a camera takes the nearest mode it has,
+    and :meth:`open` tells which. Times are those of the clock when a frame was taken from the driver, in 1/90000 s
+    since the first.
     """
 
-    def __init__(self, camera: int | str = 0, *, size: Size | None = None, rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        camera: int | str = 0,
+        *,
+        size: Size | None = None,
+        rate: Rate | None = None,
+        format: str | None = None,  # noqa: A002 - the option's name
+    ) -> None:
         super().__init__()
         self._camera = int(camera) if str(camera).isdecimal() else str(camera)
         self._wished_size = size
+        if format is not None and format not in FORMATS:
+            raise unknown_name("format of a camera", format, FORMATS)
+        self._wished_format = format
         self._wished_rate = None if rate is None else exact_rate(rate)
         self._capture: cv2.VideoCapture | None = None
         self._size: Size = (0, 0)
@@ -65,10 +80,7 @@ class WebcamSource(Source):
         ok, pixels = capture.read() if capture.isOpened() else (False, None)
         if not ok or pixels is None:
             self.close()
-            raise SourceError(
-                f"camera '{self.name}' gives no picture: it is in use by another program, or no camera that can be "
-                "read; close other programs that show it, or give another number"
-            )
+            raise SourceError(self._no_picture())
         self._size = pixels.shape[1], pixels.shape[0]
         rate = capture.get(cv2.CAP_PROP_FPS)
         return StreamInfo(
@@ -77,6 +89,15 @@ class WebcamSource(Source):
             rate=exact_rate(rate) if 0 < rate < 10_000 else None,
             time_base=_TIME_BASE,
             live=True,
+        )
+
+    def _no_picture(self) -> str:
+        holder = _holder(Path(self.name)) if _on_linux() else None
+        if holder is not None:
+            return f"camera '{self.name}' is in use by {holder}; end that program, or give another camera"
+        return (
+            f"camera '{self.name}' gives no picture: it is in use by another program, or no camera that can be "
+            "read; close other programs that show it, or give another number"
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -130,10 +151,12 @@ class WebcamSource(Source):
     def _wish(self, capture: cv2.VideoCapture) -> None:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame is worth nothing
         capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000 * _READ_TIMEOUT_S)
+        wished = self._wished_format
+        if wished is None and self._wished_size is not None and self._wished_size[0] > 640:
+            wished = "mjpeg"  # over USB 2, raw pictures above 640x480 come at 5 to 10 frames a second
+        if wished is not None:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*FORMATS[wished]))
         if self._wished_size is not None:
-            # Over USB 2, raw pictures above 640x480 come at 5 to 10 frames a second
-            if self._wished_size[0] > 640:
-                capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._wished_size[0])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._wished_size[1])
         if self._wished_rate is not None:
@@ -157,6 +180,19 @@ def cameras() -> list[str]:
     """The video devices that Linux lists, such as ``/dev/video0``; empty on other systems."""
     found = [path for path in _DEVICES.glob("video*") if path.name[5:].isdecimal()]
     return [str(path) for path in sorted(found, key=lambda path: int(path.name[5:]))]
+
+
+def _holder(device: Path) -> str | None:
+    """The other program that has ``device`` open, as far as this user may see that."""
+    target = device.resolve()
+    for link in _PROCESSES.glob("[0-9]*/fd/*"):
+        process = link.parent.parent
+        try:
+            if process.name != str(os.getpid()) and link.readlink() == target:
+                return f"'{(process / 'comm').read_text().strip()}' (process {process.name})"
+        except OSError:
+            continue
+    return None
 
 
 def _on_linux() -> bool:

@@ -15,7 +15,7 @@ from keywarp.pipeline.picture import Pixels, YuvPlanes
 from .colors import ColorScheme
 from .patch import Canvas, Patch, even
 from .readings import Readings
-from .style import INK, KEY, PANEL, PANEL_ALPHA, PROPAGATED, QUIET, TRACK
+from .style import FROZEN, INK, KEY, PANEL, PANEL_ALPHA, PROPAGATED, QUIET, TRACK, Rgb
 from .text import BOLD, text_mask, text_width
 
 _MOST_BARS = 6
@@ -41,6 +41,7 @@ class Hud:
         self._tall = fits and self._bars >= 2
         self._panel: Patch | None = None
         self._badge = lru_cache(maxsize=256)(self._make_badge)
+        self._frozen_badge = lru_cache(maxsize=2)(self._make_frozen_badge)
         self._ground = lru_cache(maxsize=8)(self._make_ground)
         self._chart = _Chart(even(self._width - 1.6 * px), even(2 * px), px, scheme)
 
@@ -57,7 +58,10 @@ class Hud:
         inner = left + even(0.8 * self._px)
         self._panel.blit(planes, left, top)
         self._latency(planes, readings.latency_ms, left, top)
-        badge = self._badge(readings.is_key, readings.age, readings.interval)
+        if readings.frozen_s is None:
+            badge = self._badge(readings.is_key, readings.age, readings.interval)
+        else:
+            badge = self._frozen_badge(readings.frozen_s)
         badge.blit(planes, inner, top + even(2.65 * self._px))
         if self._tall:
             self._chart.draw(planes, readings, inner, top + even(4.8 * self._px))
@@ -114,14 +118,28 @@ class Hud:
         color = KEY if is_key else PROPAGATED
         word = "KEY" if is_key else "PROPAGATED"
         canvas = Canvas((width, even(1.6 * px)), self._scheme)
-        small = max(8, round(0.85 * px))
-        badge = text_width("PROPAGATED", small, BOLD) + 1.1 * px
-        canvas.rounded((0, 0, badge, 1.5 * px), 0.4 * px, color, 1.0 if is_key else 0.92)
-        canvas.text(word, badge / 2, 0.75 * px + 0.36 * small, small, PANEL, weight=BOLD, align="middle")
+        badge = self._word(canvas, word, color)
         number = f"+{age}" if age else "0"
         canvas.text(number, width, 1.1 * px, px, INK, align="right")
         _ticks(canvas, badge + 0.6 * px, width - 2.1 * px, px, age, interval)
         return canvas.patch()
+
+    def _make_frozen_badge(self, seconds: int) -> Patch:
+        """The line in the place of the badge while the stream is interrupted."""
+        px, width = self._px, even(self._width - 1.6 * self._px)
+        canvas = Canvas((width, even(1.6 * px)), self._scheme)
+        self._word(canvas, "FROZEN", FROZEN)
+        canvas.text(f"no signal for {seconds} s", width, 1.1 * px, px, INK, align="right")
+        return canvas.patch()
+
+    def _word(self, canvas: Canvas, word: str, color: Rgb) -> float:
+        """Draw a word in a box of the width that all of them have, and return it."""
+        px = self._px
+        small = max(8, round(0.85 * px))
+        badge = text_width("PROPAGATED", small, BOLD) + 1.1 * px
+        canvas.rounded((0, 0, badge, 1.5 * px), 0.4 * px, color, 1.0 if color == KEY else 0.92)
+        canvas.text(word, badge / 2, 0.75 * px + 0.36 * small, small, PANEL, weight=BOLD, align="middle")
+        return badge
 
 
 class _Chart:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import av
+import cv2
 
 from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Size
 from keywarp.models.labels import ClassSet
 from keywarp.models.results import SegmentationMap
 from keywarp.pipeline.clock import Clock
+from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.keys import OVERLAY, PROPAGATION, SEGMENTATION
 from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.picture import Picture, YuvPlanes, yuv_planes
@@ -29,6 +31,9 @@ _REFRESH_NS = 250_000_000
 _REFRESH_FILM_S = 0.5
 
 
+_PALE, _GREY = 0.3, 128
+
+
 class Overlay(Stage):
     """Writes :data:`OVERLAY`: a new yuv420p picture with the colour tags of the frame's own, which stays as it is.
 
@@ -36,7 +41,9 @@ class Overlay(Stage):
     first one's key frames and classes go into ``hud`` and ``legend``. ``opacity``, 0 to 1, is that of the
     colours; large calm classes get a little less. ``title`` is the line at the foot of the display, such as
     the model and the engine, or a function that is asked for it when it is drawn. ``clock`` is the graph's.
-    Panels shrink with the picture, and vanish where there is no room for them. Any size from 1x1 works.
+    ``controls`` may change the opacity while the stream runs. A frozen frame is shown pale, with a badge that
+    says for how long the stream has been interrupted. Panels shrink with the picture, and vanish where there
+    is no room for them. Any size from 1x1 works.
     """
 
     name = "overlay"
@@ -51,6 +58,7 @@ class Overlay(Stage):
         legend: bool = True,
         hud: bool = True,
         title: str | Callable[[], str] = "",
+        controls: Controls | None = None,
     ) -> None:
         if not 0 <= opacity <= 1:
             raise UsageError(f"the opacity of an overlay is between 0 and 1; given: {opacity}")
@@ -60,6 +68,7 @@ class Overlay(Stage):
         self._clock = clock
         self._opacity, self._with_legend, self._with_hud = opacity, legend, hud
         self._title = title
+        self._controls = controls
         self._readings = Readings()
         self._painter: _Painter | None = None
         self._refresh_due: tuple[float, float] = (0.0, 0.0)
@@ -73,6 +82,8 @@ class Overlay(Stage):
         maps = [packet[key] for key in self._maps]
         planes = yuv_planes(target)
         painter.tint(packet.frame.picture.yuv(), maps, planes)
+        if packet.frame.frozen:
+            _pale(planes)
         self._panels(painter, packet, maps, planes)
         packet[OVERLAY] = Picture.from_av(target)
 
@@ -107,6 +118,8 @@ class Overlay(Stage):
         if self._painter is None or self._painter.size != size or self._painter.scheme != scheme:
             self._painter = _Painter(size, scheme, self._opacity, self._with_hud)
             self._refresh_due = (0.0, 0.0)
+        if self._controls is not None:
+            self._painter.set_opacity(self._controls.knobs.opacity)
         return self._painter
 
 
@@ -120,6 +133,12 @@ class _Painter:
         self._tints: dict[ClassSet, Tint] = {}
         self._legend: LegendStrip | None = None
         self.hud = Hud(size, self._px, scheme) if hud else None
+
+    def set_opacity(self, opacity: float) -> None:
+        """Draw with another opacity from now on."""
+        if opacity != self._opacity:
+            self._opacity = opacity
+            self._tints.clear()
 
     def tint(self, source: YuvPlanes, maps: list[SegmentationMap], target: YuvPlanes) -> None:
         if not maps:
@@ -138,3 +157,9 @@ class _Painter:
         if due:
             self._legend.refresh(found)
         return self._legend
+
+
+def _pale(planes: YuvPlanes) -> None:
+    """Take most of the colour away."""
+    for chroma in (planes.u, planes.v):
+        cv2.addWeighted(chroma, _PALE, chroma, 0, _GREY * (1 - _PALE), dst=chroma)

@@ -10,8 +10,10 @@ from typing import Generic, TypeVar
 
 from keywarp.engines.errors import UsageError
 from keywarp.flow.base import StepEstimator, StepFlow
-from keywarp.flow.keyframes import KeyframePolicy, Signals
+from keywarp.flow.build import make_step_estimator
+from keywarp.flow.keyframes import FixedInterval, KeyframePolicy, Signals
 from keywarp.models.base import KeyOutput, Model, Setup
+from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, STEP_FLOW, Propagation
 from keywarp.pipeline.packet import Key, Packet
@@ -29,6 +31,10 @@ class Propagate(Stage, Generic[Result]):
     estimated only on frames that need it, and shared: the first model on the stream that needs it writes
     STEP_FLOW, the others read it. With a runner that returns before the work is done, frames are propagated
     from the old key frame until the new one is finished; at most one is under way.
+
+    A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
+    frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
+    off: its result then is :meth:`Model.nothing`.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Propagate(Stage, Generic[Result]):
         propagation: Key[Propagation] = PROPAGATION,
         name: str = "perceive",
         runner: Runner | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self.name = name
         self.urgent = True
@@ -58,6 +65,10 @@ class Propagate(Stage, Generic[Result]):
         self._previous: Frame | None = None
         self._since_request: int | None = None
         self._number = 0
+        self._controls = controls
+        self._knobs = None if controls is None else controls.knobs
+        self._knows_step = False
+        self._shown: tuple[Result, Propagation] | None = None
 
     def open(self, info: StreamInfo) -> None:
         """Compile the model for this stream."""
@@ -66,11 +77,28 @@ class Propagate(Stage, Generic[Result]):
                 f"flow '{self._steps.name}' is what a source itself knows, and '{info.name}' knows none; "
                 f"use --flow dis"
             )
+        self._knows_step = info.knows_step
         self.model.open(self._setup, info.size)
 
     def process(self, packet: Packet) -> None:
-        """Bring the packet's result: by a full run, or along the flow."""
+        """Bring the packet's result: by a full run, along the flow, or the last one for a frozen frame."""
+        self._obey()
+        if not packet.frame.frozen or self._shown is None:
+            self._shown = self._perceive(packet) if self._is_on else self._skip(packet)
+        packet[self._result], packet[self._propagation] = self._shown
+
+    @property
+    def _is_on(self) -> bool:
+        return self._knobs is None or self._knobs.enabled
+
+    def _skip(self, packet: Packet) -> tuple[Result, Propagation]:
+        self._forget()
+        return self.model.nothing(), Propagation(False, 0, packet.frame.index)
+
+    def _perceive(self, packet: Packet) -> tuple[Result, Propagation]:
         frame = packet.frame
+        if frame.after_gap:
+            self._forget()
         if self._since_request is not None:
             self._since_request += 1
         signals = Signals(self._since_request, frame.picture_type, self._number)
@@ -80,16 +108,37 @@ class Propagate(Stage, Generic[Result]):
         for older in (slot, self._pending):
             if older is not None and older.frame is not frame:
                 older.advance(self._step(packet))
-        packet[self._result] = self._result_of(slot, packet)
-        packet[self._propagation] = Propagation(slot.frame is frame, slot.age, slot.frame.index)
+        result = self._result_of(slot, packet)
         self._previous = frame
         self._number += 1
+        return result, Propagation(slot.frame is frame, slot.age, slot.frame.index)
+
+    def _obey(self) -> None:
+        """Take over what the controls say by now."""
+        if self._controls is None or self._controls.knobs is self._knobs:
+            return
+        before, now = self._knobs, self._controls.knobs
+        assert before is not None
+        self._knobs = now
+        if now.interval != before.interval:
+            self._policy = FixedInterval(now.interval)
+        if now.flow != before.flow:
+            steps = make_step_estimator(now.flow)
+            self._steps = self._steps if steps.needs_known_step and not self._knows_step else steps
+        if now.level != before.level:
+            self._forget()
+            self.model.set_level(now.level)
+
+    def _forget(self) -> None:
+        """Start anew: the next frame is a key frame. A full run that is still under way ends first."""
+        if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
+            self._pending.wait()
+        self._current = self._pending = self._previous = self._since_request = None
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""
-        if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
-            self._pending.wait()
-        self._current = self._pending = self._previous = None
+        self._forget()
+        self._shown = None
         self.model.close()
 
     def _request(self, packet: Packet) -> None:

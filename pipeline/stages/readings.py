@@ -31,15 +31,22 @@ class Readings:
         self.age = 0
         self.interval = 1
         """Frames from one key frame to the next, as last seen."""
+        self.frozen_s: int | None = None
+        """For how many whole seconds the stream has been interrupted, None while it is not."""
         self.stage_ms: dict[str, float] = {}
         """Smoothed work per frame of each stage, in the order of the stream."""
         self.history: deque[Work] = deque(maxlen=_HISTORY)
+        self._fresh_ns = 0
         self._passed_ns: deque[int] = deque()
         self._fresh: list[list[Span]] = []
         self._ripe: list[list[Span]] = []
 
     def observe(self, packet: Packet, propagation: Propagation | None, now_ns: int) -> None:
         """Take in one packet, at the time at which it passes."""
+        if packet.frame.frozen:
+            self.frozen_s = int((now_ns - self._fresh_ns) / 1e9)
+            return
+        self.frozen_s, self._fresh_ns = None, now_ns
         self.latency_ms = max(0.0, (now_ns - packet.frame.capture_ns) / 1e6)
         self._count(now_ns)
         self._follow_keys(propagation)

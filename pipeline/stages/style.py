@@ -14,6 +14,7 @@ ABSENT: Rgb = (112, 118, 126)
 TRACK: Rgb = (70, 77, 88)
 KEY: Rgb = (255, 190, 70)
 PROPAGATED: Rgb = (72, 200, 190)
+FROZEN: Rgb = (235, 96, 84)
 
 _SMALLEST_PX = 9
 

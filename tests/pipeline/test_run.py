@@ -373,7 +373,7 @@ def test_a_run_stopped_before_it_starts_delivers_nothing_and_leaves_no_file(tmp_
     run.stop()
     assert list(run) == []
     assert list(tmp_path.iterdir()) == []
-    assert run.report()["frames"] == {"in": 0, "out": 0, "dropped": 0, "key": 0}
+    assert not any(run.report()["frames"].values())
 
 
 def test_leaving_the_loop_early_finishes_the_film(tmp_path: Path) -> None:
@@ -447,4 +447,6 @@ def test_every_frame_of_a_real_clip_comes_out_in_order(clip: str, count: int, tm
     lines = [json.loads(line) for line in lines_path.read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(count))
     assert [line["key"] for line in lines] == [index % 10 == 0 for index in range(count)]
-    assert run.report()["frames"] == {"in": count, "out": count, "dropped": 0, "key": -(-count // 10)}
+    frames = run.report()["frames"]
+    assert (frames["in"], frames["out"], frames["dropped"]) == (count, count, 0)
+    assert frames["key"] == -(-count // 10)

@@ -58,9 +58,18 @@ def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
         packet(1, clock, False, Span("perceive", 45 * MS, 2 * MS, 5 * MS), Span("mp4", 50 * MS, 5 * MS))
     )
     clock.advance_ms(100)
-    report = timing.report(frames_in=4, dropped=2)
+    report = timing.report(frames_in=4, dropped={"late": 2}, frozen=3, missed={"mp4": 1}, written={"mp4": 2})
     assert report["schema"] == SCHEMA
-    assert report["frames"] == {"in": 4, "out": 2, "dropped": 2, "key": 1}
+    assert report["frames"] == {
+        "in": 4,
+        "out": 2,
+        "dropped": 2,
+        "dropped_by_cause": {"late": 2},
+        "key": 1,
+        "frozen": 3,
+        "missed": {"mp4": 1},
+        "written": {"mp4": 2},
+    }
     perceive = report["stages"]["perceive"]
     assert perceive["key"]["p50_ms"] == pytest.approx(20, rel=0.006)
     assert perceive["propagated"]["p50_ms"] == pytest.approx(2, rel=0.006)
@@ -77,7 +86,7 @@ def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
 
 
 def test_a_run_without_frames_has_a_report_too() -> None:
-    report = RunTiming(ManualClock()).report(frames_in=0, dropped=0)
+    report = RunTiming(ManualClock()).report(frames_in=0, dropped={})
     assert report["frames"]["out"] == 0
     assert report["fps"] == 0
     assert report["latency"]["all"]["count"] == 0

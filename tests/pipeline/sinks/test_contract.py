@@ -13,6 +13,8 @@ from keywarp.pipeline.sinks.collect import CollectSink
 from keywarp.pipeline.sinks.jsonl import JsonLinesSink
 from keywarp.pipeline.sinks.null import NullSink
 from keywarp.pipeline.sinks.png import PngSink
+from keywarp.pipeline.sinks.record import RecordSink
+from keywarp.pipeline.sinks.snapshot import SnapshotSink
 from keywarp.pipeline.sinks.video import VideoSink
 from keywarp.pipeline.sinks.window import WindowSink
 from keywarp.pipeline.stage import Sink
@@ -32,9 +34,11 @@ SINKS: dict[str, Make] = {
     "mov": lambda folder: VideoSink(folder / "deep" / "out.mov"),
     "mkv": lambda folder: VideoSink(folder / "deep" / "out.mkv"),
     "own-picture": lambda folder: VideoSink(folder / "own.mp4", picture=None),
+    "record": lambda folder: RecordSink(folder / "deep" / "clips"),
+    "snapshot": lambda folder: SnapshotSink(folder / "deep" / "shots"),
     "window": lambda folder: WindowSink(),
 }
-WRITING: list[Make] = [SINKS[name] for name in ("jsonl", "png", "mp4", "mkv")]
+WRITING: list[Make] = [SINKS[name] for name in ("jsonl", "png", "mp4", "mkv", "record", "snapshot")]
 
 
 @pytest.fixture(params=SINKS)

@@ -4,6 +4,9 @@ import json
 import resource
 import subprocess
 import sys
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,15 @@ def test_a_line_says_what_was_found(tmp_path: Path) -> None:
     first, second = (json.loads(line) for line in path.read_text().splitlines())
     assert (first["index"], first["pts"], first["time_s"], first["key"]) == (0, 7, 0.007, True)
     classes = second.pop("classes")
-    assert second == {"index": 6, "pts": 240, "time_s": 0.24, "key": False, "key_age": 2, "key_index": 4}
+    assert second == {
+        "index": 6,
+        "pts": 240,
+        "time_s": 0.24,
+        "key": False,
+        "key_age": 2,
+        "key_index": 4,
+        "frozen": False,
+    }
     assert (classes["road"], classes["car"], classes["sky"]) == (0.9, 0.1, 0.0)
 
 
@@ -30,6 +41,18 @@ def test_a_live_stream_can_be_followed(tmp_path: Path) -> None:
     sink.process(make_packet(0, 0))
     assert path.read_text().endswith("\n")
     sink.close()
+
+
+def test_live_frames_have_their_time_of_day_and_their_latency(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    packet = make_packet(0, 0)
+    packet.frame = replace(packet.frame, capture_ns=time.perf_counter_ns() - 2 * 10**9, frozen=True)
+    packet.ready_ns = packet.frame.capture_ns + 12_340_000
+    run_sink(JsonLinesSink(path), [packet], make_info(live=True))
+    line = json.loads(path.read_text())
+    captured = datetime.fromisoformat(line["capture_time"].replace("Z", "+00:00"))
+    assert abs((datetime.now(timezone.utc) - captured).total_seconds() - 2) < 1
+    assert (line["latency_ms"], line["frozen"]) == (12.34, True)
 
 
 def test_standard_output_gets_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -9,11 +9,13 @@ import cv2
 import pytest
 
 from keywarp.engines.errors import KeywarpError, SourceError, UsageError
+from keywarp.pipeline.config import ReconnectConfig
 from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.sources.images import ImageSource
 from keywarp.pipeline.sources.parse import open_source
 from keywarp.pipeline.sources.scaled import ScaledSource
 from keywarp.pipeline.sources.street import StreetSource
+from keywarp.pipeline.sources.supervised import SupervisedSource
 from keywarp.pipeline.sources.video import VideoSource
 from keywarp.pipeline.sources.webcam import WebcamSource
 
@@ -31,17 +33,19 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("0", WebcamSource),
-        ("1", WebcamSource),
-        ("/dev/video0", WebcamSource),
-        ("/dev/v4l/by-id/usb-cam", WebcamSource),
+        ("0", SupervisedSource),
+        ("1", SupervisedSource),
+        ("/dev/video0", SupervisedSource),
+        ("/dev/v4l/by-id/usb-cam", SupervisedSource),
         ("street:", StreetSource),
         ("street:seed=3", StreetSource),
         ("{}/clip.mp4", VideoSource),
         (" {}/clip.mp4 ", VideoSource),
         ("file://{}/clip.mp4", VideoSource),
-        ("http://host/clip.mp4", VideoSource),
-        ("rtsp://host/cam", VideoSource),
+        ("0,size=1280x720,format=mjpeg,rate=30", SupervisedSource),
+        ("http://host/clip.mp4", SupervisedSource),
+        ("rtsp://host/cam", SupervisedSource),
+        ("rtsp://host/cam#udp", SupervisedSource),
         ("{}/pictures", ImageSource),
         ("{}/pictures/*.png", ImageSource),
         ("{}/pictures/a.png", ImageSource),
@@ -49,6 +53,14 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_kinds(folder: Path, text: str, kind: type[Source]) -> None:
     assert type(open_source(text.format(folder))) is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("0", WebcamSource), ("rtsp://host/cam", VideoSource), ("http://host/clip.mp4", VideoSource)],
+)
+def test_what_shall_not_be_got_back_is_not_supervised(text: str, kind: type[Source]) -> None:
+    assert type(open_source(text, reconnect=ReconnectConfig(tries=0))) is kind
 
 
 def test_the_street_by_default() -> None:
@@ -124,6 +136,10 @@ ERRORS: dict[str, tuple[type[KeywarpError], str]] = {
     "street:rate=1/0": (UsageError, "'rate' is a number"),
     "street:rate=0": (UsageError, "above 0"),
     "street:length=many": (UsageError, "'length' is a number of frames, or endless"),
+    "rtsp://host/cam#smoke": (SourceError, "cannot come by 'smoke' .accepted after the #: tcp, udp"),
+    "0,sise=64x48": (UsageError, "unknown option of camera 'sise'; did you mean 'size'"),
+    "0,format=png": (UsageError, "camera option 'format' is one of mjpeg"),
+    "0,size=64": (UsageError, "'size' is WIDTHxHEIGHT"),
     "street:live=perhaps": (UsageError, "'live' is 1 or 0"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 
 from keywarp.engines.errors import SourceError
+from keywarp.flow.base import Size
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.config import ReconnectConfig
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources import webcam
+from keywarp.pipeline.sources.supervised import SupervisedSource
 from keywarp.pipeline.sources.webcam import WebcamSource
 
 from .films import Pixels, pictures
@@ -115,6 +119,47 @@ def test_size_and_rate_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert info.size == (64, 48), "what the camera delivers counts, not the wish"
     assert info.live
     assert info.rate == 30
+
+
+@pytest.mark.parametrize(
+    ("size", "wished", "code"),
+    [(None, "yuyv", "YUYV"), ((1280, 720), "h264", "H264"), ((1280, 720), None, "MJPG")],
+)
+def test_a_format_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: Size | None, wished: str | None, code: str
+) -> None:
+    camera = FakeCamera(pictures(1))
+    plug_in(monkeypatch, tmp_path, lambda: camera)
+    source = WebcamSource(0, size=size, format=wished)
+    source.open()
+    source.close()
+    assert camera.wishes[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*code)
+
+
+@LINUX
+def test_the_program_that_has_the_camera_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plug_in(monkeypatch, tmp_path, lambda: FakeCamera([], opens=False))
+    with (tmp_path / "video0").open() as device:
+        holder = subprocess.Popen(["sleep", "60"], stdin=device)
+    try:
+        with pytest.raises(SourceError, match=rf"in use by 'sleep' .process {holder.pid}."):
+            WebcamSource(0).open()
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_an_unplugged_camera_is_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    there = [FakeCamera(pictures(3)), FakeCamera([], opens=False), FakeCamera(pictures(4))]
+    plug_in(monkeypatch, tmp_path, lambda: there.pop(0) if there else FakeCamera([], opens=False))
+    source = SupervisedSource(lambda: WebcamSource(0), ReconnectConfig(first_s=0.01, tries=2))
+    source.open()
+    fresh: list[Frame] = []
+    with pytest.raises(SourceError, match=r"could not be had back in 2 tries: camera .* gives no picture"):
+        fresh.extend(frame for frame in source.frames() if not frame.frozen)
+    source.close()
+    assert source.status.reconnects == 1
+    assert [frame.after_gap for frame in fresh] == [False, False, True, False, False]
 
 
 def test_frames_have_the_time_of_their_capture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,6 +14,7 @@ from keywarp.engines.errors import UsageError
 from keywarp.models.labels import CAMVID, VOID
 from keywarp.models.results import SegmentationMap
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import OVERLAY, PROPAGATION, SEGMENTATION, Propagation
 from keywarp.pipeline.packet import Packet, Span
@@ -252,3 +254,41 @@ class TestReadings:
             packet.spans.append(Span("mp4", 0, 7_000_000))
         readings.refresh_stages()
         assert readings.stage_ms["mp4"] == pytest.approx(7)
+
+
+def test_a_frozen_picture_is_pale_and_says_for_how_long_nothing_came() -> None:
+    clock = ManualClock()
+    overlay = Overlay(clock, opacity=0.8)
+    labels = np.full((360, 640), 3, np.uint8)
+    picture = Picture.from_av(gray_frame((640, 360)))
+    shown = []
+    for index, frozen in enumerate((False, False, True, True, False)):
+        packet = make_packet(picture, labels, clock, index)
+        packet.frame = replace(packet.frame, frozen=frozen)
+        overlay.process(packet)
+        shown.append(packet[OVERLAY].bgr)
+        clock.advance_ms(3000 if index == 2 else 40)
+    fresh, frozen_, later, back = shown[1:]
+
+    def colour(pixels: NDArray[np.uint8]) -> int:
+        row = pixels[250].astype(int)
+        return int((row.max(axis=1) - row.min(axis=1)).mean())
+
+    assert colour(frozen_) < 0.5 * colour(fresh)
+    assert colour(back) == pytest.approx(colour(fresh), abs=1)
+    assert not np.array_equal(frozen_[:120, :200], later[:120, :200])  # the seconds go on
+
+
+def test_the_controls_change_the_opacity_at_once() -> None:
+    clock, controls = ManualClock(), Controls(Knobs(opacity=0.8))
+    overlay = Overlay(clock, hud=False, legend=False, opacity=0.8, controls=controls)
+    labels = np.full((48, 64), 8, np.uint8)
+    found = []
+    for opacity in (0.8, 0.0):
+        controls.change({"opacity": opacity})
+        packet = make_packet(Picture.from_av(gray_frame((64, 48))), labels, clock)
+        overlay.process(packet)
+        found.append(packet[OVERLAY].bgr)
+    gray = Picture.from_av(gray_frame((64, 48))).bgr
+    assert np.abs(found[0].astype(int) - gray).max() > 50
+    assert np.array_equal(found[1], gray)

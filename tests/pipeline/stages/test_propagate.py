@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,9 +16,11 @@ from keywarp.flow.fake import FakeFlow
 from keywarp.flow.keyframes import FixedInterval
 from keywarp.models.base import KeyOutput, Setup
 from keywarp.models.fake import FakeModel
+from keywarp.models.labels import VOID
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW
+from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW, Propagation
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.stage import StreamInfo
@@ -170,3 +173,64 @@ def test_a_slot_goes_from_requested_to_running_to_finished() -> None:
     seen.append(slot.state)
     assert seen == [SlotState.REQUESTED, SlotState.RUNNING, SlotState.FINISHED]
     assert "features" in slot.output.carried
+
+
+def _marked(index: int, **marks: bool) -> Packet:
+    made = packet(index)
+    made.frame = replace(made.frame, **marks)  # type: ignore[arg-type]
+    return made
+
+
+def test_a_frozen_frame_gets_the_last_result_and_nothing_runs() -> None:
+    perceive = stage(10)
+    first, second = run(perceive, 2)
+    calls = list(perceive.model.calls)  # type: ignore[attr-defined]
+    frozen = _marked(1, frozen=True)
+    perceive.process(frozen)
+    assert frozen[SEGMENTATION] is second[SEGMENTATION]
+    assert frozen[PROPAGATION] == second[PROPAGATION]
+    assert perceive.model.calls == calls  # type: ignore[attr-defined]
+    after = packet(2)
+    perceive.process(after)
+    assert after[PROPAGATION].age == 2
+    assert first[PROPAGATION].is_key
+
+
+def test_after_a_gap_the_next_frame_is_a_key_frame() -> None:
+    perceive = stage(10)
+    run(perceive, 3)
+    after = _marked(40, after_gap=True)
+    perceive.process(after)
+    assert after[PROPAGATION] == Propagation(True, 0, 40)
+    assert STEP_FLOW not in after
+
+
+def test_controls_act_on_the_next_frame() -> None:
+    controls = Controls(Knobs(interval=10))
+    perceive = stage(10, controls=controls)
+    run(perceive, 3)
+    controls.change({"interval": 2})
+    changed = [packet(index) for index in range(3, 7)]
+    for each in changed:
+        perceive.process(each)
+    assert [each[PROPAGATION].is_key for each in changed] == [True, False, True, False]
+    controls.change({"level": "result"})
+    level = packet(7)
+    perceive.process(level)
+    assert level[PROPAGATION].is_key
+    assert "level result" in perceive.model.calls  # type: ignore[attr-defined]
+
+
+def test_a_model_that_is_switched_off_says_nothing_and_begins_anew() -> None:
+    controls = Controls(Knobs())
+    perceive = stage(10, controls=controls)
+    run(perceive, 2)
+    controls.change({"enabled": False})
+    off = packet(2)
+    perceive.process(off)
+    assert np.unique(off[SEGMENTATION].labels).tolist() == [VOID]
+    assert not off[PROPAGATION].is_key
+    controls.change({"enabled": True})
+    on = packet(3)
+    perceive.process(on)
+    assert on[PROPAGATION].is_key

@@ -1,0 +1,1 @@
+"""GStreamer: pipelines by their text, buffers as arrays, encoders by their elements. Loaded only when used."""
