@@ -99,7 +99,7 @@ class ReconnectConfig(_Strict):
 
     tries: Annotated[int, Field(ge=0)] | None = None
     first_s: Annotated[float, Field(gt=0)] = 0.1
-    longest_s: Annotated[float, Field(gt=0)] = 1.0
+    longest_s: Annotated[float, Field(gt=0)] = 0.5
     silence_s: Annotated[float, Field(gt=0)] = 2.0
 
 

@@ -22,6 +22,7 @@ from .link import Link
 from .packet import Packet, Span
 from .sources.base import Source
 from .stage import Sink, Stage, StreamInfo
+from .threads import step_back
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +39,6 @@ _PAUSE_LOOK_S = 0.02
 
 # Python's default of 5 ms lets a busy thread hold up a frame for a quarter of its time.
 _SWITCH_INTERVAL_S = 0.0005
-
-# How far decoding, drawing and encoding step back behind the models, whose results everything waits for. Enough
-# to settle who goes first on a full machine, too little to lose much to other programs.
-_NICE = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -479,18 +475,11 @@ class _Pump:
 def _thread(work: Callable[[], None], name: str, *, urgent: bool = False) -> threading.Thread:
     def run() -> None:
         if not urgent:
-            _step_back()
+            step_back()
         work()
 
     # A daemon, so that a program whose caller forgot a half-read run can still end.
     return threading.Thread(target=run, name=f"keywarp-{name}", daemon=True)
-
-
-def _step_back() -> None:
-    """Let the engines' threads have a core before this one, where the system has priorities for threads."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _succeed(dropped: Packet, following: Packet) -> Packet:

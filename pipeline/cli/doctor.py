@@ -18,6 +18,7 @@ from rich.table import Table
 from keywarp import __version__
 from keywarp.engines.build import engine_names, get_engine
 from keywarp.engines.errors import KeywarpError
+from keywarp.pipeline.gst.report import gst_report
 from keywarp.pipeline.sinks.encoder import HARDWARE_ENCODERS
 from keywarp.pipeline.threads import available_cores
 
@@ -39,6 +40,8 @@ _PACKAGES = (
     ("training, export", "torch", "pip install 'keywarp[torch]'"),
     ("complexity", "ptflops", "pip install 'keywarp[torch]'"),
     ("window", "pygame-ce", "pip install 'keywarp[window]'"),
+    ("page", "uvicorn", "pip install keywarp"),
+    ("MQTT", "paho-mqtt", "pip install 'keywarp[mqtt]'"),
 )
 
 
@@ -61,6 +64,7 @@ def findings() -> list[Finding]:
         *map(_package, _PACKAGES),
         *map(_engine, engine_names()),
         *_encoders(),
+        *(Finding(part.name, part.ok, part.detail, part.cure) for part in gst_report()),
         _cameras(),
         _display(),
     ]

@@ -8,6 +8,7 @@ from collections import deque
 from keywarp.engines.errors import SourceError
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.stage import StreamInfo
+from keywarp.pipeline.threads import step_back
 
 from .base import Source
 
@@ -62,6 +63,7 @@ class Connection:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        step_back()
         kept = False
         try:
             info = self.source.open()

@@ -373,7 +373,9 @@ def test_a_run_stopped_before_it_starts_delivers_nothing_and_leaves_no_file(tmp_
     run.stop()
     assert list(run) == []
     assert list(tmp_path.iterdir()) == []
-    assert not any(run.report()["frames"].values())
+    frames = run.report()["frames"]
+    assert [frames[kind] for kind in ("in", "out", "dropped", "key", "frozen")] == [0] * 5
+    assert not any(frames["written"].values())
 
 
 def test_leaving_the_loop_early_finishes_the_film(tmp_path: Path) -> None:
