@@ -121,7 +121,7 @@ def _worn(rng: np.random.Generator) -> Surface:
 
 
 def _concrete(rng: np.random.Generator) -> Surface:
-    level, warm = rng.uniform(150, 205), rng.uniform(0.01, 0.08)
+    level, warm = rng.uniform(140, 215), rng.uniform(0.0, 0.14)
     color = _grey(level, warm)
     shoulder = color if rng.random() < 0.5 else _grey(rng.uniform(60, 120), warm)
     joint, cracks = float(rng.choice([4.0, 4.8, 6.0])), int(rng.integers(4))
