@@ -1,4 +1,4 @@
-"""A live run as a user has it: a camera's RTSP server, ``keywarp run --serve``, and a browser that reads the pictures.
+"""A live run as a user has it: an RTSP camera, ``keywarp run --serve``, and a browser that reads the pictures.
 
 Needs GStreamer and Chromium; used by tests and by ``benchmarks/live.py``.
 """
