@@ -33,6 +33,8 @@ def parse_size(value: object) -> object:
 SizeText = Annotated[Size, BeforeValidator(parse_size)]
 Interval = Annotated[int, Field(ge=1)]
 LevelName = Literal["features", "result"]
+ModeName = Literal["newest", "every", "block"]
+_CHOICES = {"level": get_args(LevelName), "mode": get_args(ModeName)}
 
 
 class _Strict(BaseModel):
@@ -84,7 +86,7 @@ class DeliveryConfig(_Strict):
     its turn comes is dropped.
     """
 
-    mode: Literal["newest", "every", "block"] | None = None
+    mode: ModeName | None = None
     max_age_ms: Annotated[float, Field(gt=0)] | None = None
     queue: Annotated[int, Field(ge=1, le=10_000)] = 300
 
@@ -232,7 +234,7 @@ def _as_usage_error(error: ValidationError) -> UsageError:
     if first["type"] == "extra_forbidden":
         return unknown_name("configuration key", name, _known_keys(path[:-1]))
     if first["type"] == "literal_error":
-        return unknown_name(path[-1], str(first["input"]), get_args(LevelName))
+        return unknown_name(path[-1], str(first["input"]), _CHOICES[path[-1]])
     if first["type"] == "too_short":
         return UsageError(f"'{name}' cannot be empty: name at least one")
     message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, such as [a, b]")

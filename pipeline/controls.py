@@ -47,7 +47,7 @@ class Controls:
 
     def change(self, changes: Mapping[str, Any]) -> Knobs:
         """Set the named knobs, all or none. Raises :class:`UsageError` with what is accepted."""
-        checked = {name: _checked(name, value) for name, value in changes.items()}
+        checked: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
         with self._lock:
             self._knobs = replace(self._knobs, **checked)
             return self._knobs

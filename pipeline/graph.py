@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from keywarp.engines.errors import GraphError, KeywarpError, SourceError, StageError
 
 from .clock import Clock, MonotonicClock
-from .frame import JoinedStep
+from .frame import Frame, JoinedStep
 from .link import Link
 from .packet import Packet, Span
 from .sources.base import Source
 from .stage import Sink, Stage, StreamInfo
-from .threads import step_back
+from .threads import Shared, step_back
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +37,7 @@ _PAUSE_LOOK_S = 0.02
 
 # Python's default of 5 ms lets a busy thread hold up a frame for a quarter of its time.
 _SWITCH_INTERVAL_S = 0.0005
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -129,11 +128,23 @@ class Graph:
         source.clock = self._clock
         self._source = source
         try:
-            self.info = source.open()
-            with _quick_thread_switching():
-                yield from self._run_open(source, self.info)
+            self.info = self._open(source)
+            if self.info is not None:
+                with _QUICK_SWITCHING.held():
+                    yield from self._run_open(source, self.info)
         finally:
             source.close()
+
+    def _open(self, source: Source) -> StreamInfo | None:
+        """Open the source; None where the run was stopped before that was done."""
+        if self._stopping:
+            return None
+        try:
+            return source.open()
+        except SourceError:
+            if self._stopping:  # it breaks off when it is told to
+                return None
+            raise
 
     def _run_open(self, source: Source, info: StreamInfo) -> Iterator[Packet]:
         done = _Completed(len(self.sinks))
@@ -181,7 +192,9 @@ class Graph:
             return _FanOut(done, [(sink, Link(max(1, sink.backlog))) for sink in self.sinks], waits=False)
         return _FanOut(done, [(sink, Link(capacity)) for sink in self.sinks], waits=True)
 
-    def _drop(self, cause: str) -> None:
+    def _drop(self, frame: Frame, cause: str) -> None:
+        if frame.frozen:  # it counts nowhere
+            return
         with self._error_lock:  # the source and the first stage both drop
             self.dropped[cause] += 1
 
@@ -373,7 +386,7 @@ class _Work:
             self._stale = None
         if self._clock.now_ns() - frame.capture_ns <= self._max_age_ns:
             return False
-        self._graph._drop("stale")
+        self._graph._drop(frame, "stale")
         self._stale = packet
         return True
 
@@ -456,15 +469,15 @@ class _Pump:
         if self._waits:
             return self.entrance.put(packet)
         dropped = self.entrance.put_newest(packet, _succeed)
-        if dropped is not None and not dropped.frame.frozen:
-            self._graph._drop(self._cause)
+        if dropped is not None:
+            self._graph._drop(dropped.frame, self._cause)
         return not self.entrance.is_closed
 
     def _wait_or_drop(self, packet: Packet) -> bool:
         """In a pause: let what can wait do so; True where the packet is still to be let in."""
         if not self._waits:
             self._after_pause = True
-            self._graph._drop("paused")
+            self._graph._drop(packet.frame, "paused")
             return False
         while self._graph._paused() and not self._graph._stopping and not self.entrance.is_closed:
             time.sleep(_PAUSE_LOOK_S)
@@ -527,11 +540,10 @@ def _check_layout(stages: Sequence[Stage], sinks: Sequence[Sink]) -> None:
         raise GraphError("this graph cannot work: " + "; ".join(problems))
 
 
-@contextmanager
-def _quick_thread_switching() -> Iterator[None]:
+def _switch_quickly() -> Callable[[], None]:
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(min(before_s, _SWITCH_INTERVAL_S))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
+    return lambda: sys.setswitchinterval(before_s)
+
+
+_QUICK_SWITCHING = Shared(_switch_quickly)

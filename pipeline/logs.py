@@ -11,10 +11,15 @@ from typing import TextIO
 from .sinks.jsonl import iso_time
 
 # Users and passwords, and whatever a query holds, in anything that looks like a URL.
-_SECRET_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@", re.IGNORECASE)
+# A password with a slash in it is told by a ":" that no port follows.
+_SECRET_USER = re.compile(
+    r"(\b[a-z][a-z0-9+.-]*://)(?:[^\s/'\"]*@|[^\s/'\":]*:[^\s/'\"@]*[^\s/'\"@\d][^\s'\"]*@)", re.IGNORECASE
+)
 _SECRET_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?'\"]*\?)[^\s'\"]+", re.IGNORECASE)
 _SECRET_WORD = re.compile(
-    r"\b(token|password|passwd|secret|authorization)\b(\s*[=:]\s*)(\w+ )?[^\s,;'\"]+", re.IGNORECASE
+    r"(?<![a-z])(token|password|passwd|secret|authorization)(['\"]?\s*[=:]\s*)"
+    r"(?:\"[^\"]*\"|'[^']*'|(?:\w+ )?[^\s,;'\"]+)",
+    re.IGNORECASE,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from .clock import Clock, MonotonicClock
 from .config import DeliveryConfig, ModelConfig, RunConfig, make_config
 from .controls import Controls, Knobs
 from .graph import Delivery, Graph
+from .gst.presets import is_gst
+from .gst.secrets import without_credentials
 from .keys import OVERLAY, PROPAGATION, SEGMENTATION
 from .packet import Packet
 from .sinks.parse import make_sink
@@ -197,6 +198,7 @@ class Run:
             setup,
             policy=self._parts.policy or FixedInterval(entry.interval or config.interval),
             controls=self.controls,
+            flow_size=config.flow.size,
             # One for each model: they run side by side, and an estimator takes one call at a time.
             steps=make_step_estimator(config.flow.method, config.flow.size),
             result=SEGMENTATION.of(name) if name else SEGMENTATION,
@@ -256,16 +258,17 @@ def _name_of(source: Source | str) -> str:
     """What a source may be called on a page: without user and password."""
     if not isinstance(source, str):
         return type(source).__name__
-    if source.startswith("gst:"):
-        return re.sub(r"//[^/@\s]*@", "//", source)
+    if is_gst(source):
+        return without_credentials(source)
     return without_secrets(source) if is_url(source) else source
 
 
 def _knobs(config: RunConfig) -> Knobs:
-    """What the controls begin with."""
+    """What the controls begin with: what the first model is set to."""
+    first = config.models[0]
     return Knobs(
-        interval=config.interval,
-        level=config.level,
+        interval=first.interval or config.interval,
+        level=first.level or config.level,
         flow=config.flow.method,
         opacity=config.overlay.opacity,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -31,6 +31,34 @@ def step_back() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+class Shared:
+    """A setting of the whole process that several runs at once may want: the first makes it, the last undoes it.
+
+    ``make`` makes it and returns what undoes it.
+    """
+
+    def __init__(self, make: Callable[[], Callable[[], None]]) -> None:
+        self._make = make
+        self._undo: Callable[[], None] = lambda: None
+        self._holders = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block the setting is made."""
+        with self._lock:
+            if self._holders == 0:
+                self._undo = self._make()
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if self._holders == 0:
+                    self._undo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +87,14 @@ class ThreadBudget:
     @contextmanager
     def applied_to_opencv(self) -> Iterator[None]:
         """Within the block OpenCV, whose number of threads is the whole process's, keeps to its share."""
-        before = cv2.getNumThreads()
-        cv2.setNumThreads(self.opencv)
-        try:
+        with _OPENCV.held():
+            cv2.setNumThreads(self.opencv)
             yield
-        finally:
-            cv2.setNumThreads(before)
+
+
+def _keep_opencv() -> Callable[[], None]:
+    before = cv2.getNumThreads()
+    return lambda: cv2.setNumThreads(before)
+
+
+_OPENCV = Shared(_keep_opencv)

@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 DEFAULT_PAGE = "127.0.0.1:8080"
+# What may follow --serve and is no source, as csi:0 is.
+_ADDRESS = re.compile(r"(?!csi:)[^/\s]*:\d+|\d{4,5}")
 
 # Options that `run` and `demo` share.
 Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
@@ -115,9 +117,9 @@ def run(
         "encoder.name": encoder,
         "delivery.mode": delivery,
         "delivery.max_age_ms": max_age,
-        **serve_flags(serve, token),
+        **serve_flags(serve),
     }
-    settings = settings_from(config, flags, assignments or [])
+    settings = settings_from(config, flags, assignments or [], token)
     if len(sources) > 1:
         raise typer.Exit(run_several(sources, settings, report, quiet))
     raise typer.Exit(run_command(sources[0], settings, report, quiet))
@@ -140,7 +142,7 @@ def demo(
     from .run import run_command, serve_flags, settings_from
 
     if serve is not None:
-        settings = settings_from(config, serve_flags(serve, token), [])
+        settings = settings_from(config, serve_flags(serve), [], token)
         raise typer.Exit(run_command(f"street:seed={seed},length=endless,live=1", settings, None, quiet))
     settings = settings_from(config, {"sinks": [str(out / "demo.mp4")]}, [])
     source = f"street:seed={seed},length={seconds * 30}"
@@ -275,7 +277,7 @@ def with_default_serve(words: list[str]) -> list[str]:
     filled = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         filled.append(word)
-        if word == "--serve" and not re.fullmatch(r"[^/\s]*:\d+|\d{4,5}", following):
+        if word == "--serve" and not _ADDRESS.fullmatch(following):
             filled.append(DEFAULT_PAGE)
     return filled
 

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from keywarp.engines.errors import SinkError, UsageError, unknown_name
 from keywarp.pipeline.config import assign, assign_one, make_config, read_config
+from keywarp.pipeline.gst.presets import GST
 from keywarp.pipeline.logs import use_json_logs
 from keywarp.pipeline.run import Run
 from keywarp.pipeline.sinks.output import Claim
@@ -24,25 +25,31 @@ from keywarp.pipeline.sources.location import is_url, without_secrets
 
 from .display import Display, stage_table
 from .files import write_json
-from .several import Group, Lines, Member, default_sinks, finish, report_of, settings_of
-
+from .several import Group, Lines, Member, default_sinks, finish, notes_of, report_of, settings_of
 
 _ONE_SIGNAL_S = 0.5
 
 
-def settings_from(config: str | None, flags: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Settings of a configuration, overridden by the flags that were given, then by ``--set``."""
+def settings_from(
+    config: str | None, flags: dict[str, Any], assignments: list[str], token: str | None = None
+) -> dict[str, Any]:
+    """Settings of a configuration, overridden by the flags that were given, then by ``--set``.
+
+    ``token`` is that of the page, wherever the page is asked for; alone it asks for none.
+    """
     settings = read_config(config) if config else {}
     for dotted, value in flags.items():
         if value is not None:
             assign_one(settings, dotted, value)
     assign(settings, assignments)
+    if token and isinstance(settings.get("serve"), dict):
+        settings["serve"]["token"] = token
     return settings
 
 
-def serve_flags(serve: str | None, token: str | None) -> dict[str, Any]:
-    """The settings of ``--serve HOST:PORT`` and ``--token``; a host in brackets is IPv6, an empty one (``:8080``)
-    all addresses, none (``8080``) this machine alone.
+def serve_flags(serve: str | None) -> dict[str, Any]:
+    """The settings of ``--serve HOST:PORT``; a host in brackets is IPv6, an empty one (``:8080``) all addresses,
+    none (``8080``) this machine alone.
     """
     if serve is None:
         return {}
@@ -52,7 +59,6 @@ def serve_flags(serve: str | None, token: str | None) -> dict[str, Any]:
     return {
         "serve.host": host.strip("[]") or ("0.0.0.0" if colon else "127.0.0.1"),
         "serve.port": int(port),
-        "serve.token": token or None,
     }
 
 
@@ -96,8 +102,8 @@ def run_several(sources: list[str], settings: dict[str, Any], report: Path | Non
             own["sinks"] = [text]
     configs = [make_config(own) for own in wanted]
     check_places([text for config in configs for text in config.sinks])
-    claim = None if report is None else Claim(report)
     runs = [Run(source, config) for source, config in zip(sources, configs, strict=True)]
+    claim = None if report is None else Claim(report)
     group = Group([Member(number, run) for number, run in enumerate(runs, 1)])
     console = Console(quiet=quiet)
     with _signals_stop(group) as caught:
@@ -110,8 +116,10 @@ def run_several(sources: list[str], settings: dict[str, Any], report: Path | Non
 
 def default_sink(source: str) -> str:
     """Where the result goes when no sink is given: a window for cameras, ``out/NAME.mp4`` for the rest."""
-    if source.isdecimal() or source.startswith("/dev/"):
+    if source.partition(",")[0].isdecimal() or source.startswith("/dev/"):
         return "window"
+    if source.startswith(GST):
+        return "out/gst.mp4"
     if is_url(source):
         source = without_secrets(source)
     name = "street" if source.startswith("street:") else Path(source).stem
@@ -121,7 +129,7 @@ def default_sink(source: str) -> str:
 
 def _finish(run: Run, report: Claim | None, console: Console) -> None:
     """Say what was done; also after an error, as far as it came."""
-    for note in (*run.source.notes, *(note for sink in run.sinks for note in sink.notes)):
+    for note in notes_of(run):
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if run.timing.frames_out == 0:
         if report is not None:

@@ -50,11 +50,16 @@ class Group:
         ]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            time.sleep(_LOOK_S)
-            tell()
-        for thread in threads:
-            thread.join()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                time.sleep(_LOOK_S)
+                tell()
+        except BaseException:  # such as a terminal that has gone
+            self.stop()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
 
     def _run_one(self, member: Member) -> None:
         try:
@@ -126,9 +131,16 @@ def report_of(group: Group) -> dict[str, Any]:
     return {"sources": {str(member.number): member.run.report() for member in group.members}}
 
 
+def notes_of(run: Run) -> list[str]:
+    """What a user should know at the end of a run."""
+    return [*run.source.notes, *(note for sink in run.sinks for note in sink.notes)]
+
+
 def finish(group: Group, console: Console) -> int:
-    """Say what went wrong; 2 where anything did."""
+    """Say what was done and what went wrong; 2 where anything did."""
     for member in group.members:
+        for note in notes_of(member.run):
+            console.print(f"note: source {member.number}: {note}", highlight=False, markup=False)
         console.print(_line(member), highlight=False, markup=False)
     for number, error in sorted(group.errors.items()):
         if not isinstance(error, KeywarpError):

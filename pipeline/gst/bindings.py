@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import sys
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +48,7 @@ def load_glib() -> Any:
 @lru_cache(maxsize=8)
 def load_namespace(name: str) -> Any:
     """A namespace of GStreamer 1.0, such as ``GstRtspServer``. Raises :class:`MissingPackageError`."""
+    _keep_exceptions()
     try:
         gi = importlib.import_module("gi")
     except ImportError as error:
@@ -61,6 +65,17 @@ def load_namespace(name: str) -> Any:
             f"GStreamer's description '{name}-1.0.typelib' is not installed; install it with: sudo apt install "
             f"{package}, or all of GStreamer with: {APT_BASE}"
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _keep_exceptions() -> None:
+    """Put the compiler's unwinder before libunwind, which comes with libgstreamer and has the same functions.
+
+    C++ libraries that are loaded later, OpenVINO among them, would take its, and abort where they raise.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 def has_element(name: str) -> bool:

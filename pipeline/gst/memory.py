@@ -21,6 +21,7 @@ from .native import (
     MAP_WRITE,
     NONE_NS,
     Buffer,
+    FormatInfo,
     MapInfo,
     VideoFrame,
     VideoInfo,
@@ -129,8 +130,8 @@ def _release(frame: VideoFrame, lending: Lending | None) -> None:
         lending.give_back()
 
 
-def read_sample(sample: int, format_name: str, lending: Lending) -> Sample:
-    """The picture of a GstSample, by pointer, whose caps say ``format_name``; the sample stays the caller's.
+def read_sample(sample: int, lending: Lending) -> Sample:
+    """The picture of a GstSample, by pointer, in one of ``FORMATS``; the sample stays the caller's.
 
     Raises :class:`BufferError` where the memory cannot be mapped, as on a graphics card.
     """
@@ -141,6 +142,10 @@ def read_sample(sample: int, format_name: str, lending: Lending) -> Sample:
         ctypes.byref(info), lib.gst_sample_get_caps(sample)
     ):
         raise BufferError("the sample holds no picture")
+    # By the sample's own caps: those of the appsink may already be those of the next one
+    format_name = FormatInfo.from_address(info.finfo).name.decode()
+    if format_name not in _LAYOUTS:
+        raise BufferError(f"it gives '{format_name}' pictures (accepted: {', '.join(FORMATS)})")
     pts_ns = Buffer.from_address(buffer).pts
     segment = lib.gst_sample_get_segment(sample)
     running_ns = (

@@ -91,6 +91,12 @@ class Colorimetry(Structure):
     _fields_ = [("range", c_int), ("matrix", c_int), ("transfer", c_int), ("primaries", c_int)]
 
 
+class FormatInfo(Structure):
+    """The beginning of GstVideoFormatInfo."""
+
+    _fields_ = [("format", c_int), ("name", c_char_p)]
+
+
 class VideoInfo(Structure):
     """GstVideoInfo."""
 

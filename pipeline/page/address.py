@@ -37,7 +37,7 @@ def is_wildcard(host: str) -> bool:
 def as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """``host`` as an IP address; None where it is a name."""
     try:
-        return ipaddress.ip_address(host.partition("%")[0])
+        return ipaddress.ip_address(host)
     except ValueError:
         return None
 

@@ -73,11 +73,9 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start the server and wait until it serves. Raises :class:`SinkError` where it does not."""
-        self._one = _Child(self._listener, self._settings)
         try:
-            self._one.wait_ready()
+            self._launch()
         except SinkError:
-            self._one.end()
             self._listener.close()
             raise
         self._thread.start()
@@ -102,6 +100,19 @@ class ServerProcess:
             self._one = None
         self._listener.close()
 
+    def _launch(self) -> None:
+        """Start a process and wait until it serves. Raises :class:`SinkError`, and leaves none behind then."""
+        try:
+            fresh = self._one = _Child(self._listener, self._settings)
+        except OSError as error:  # no more processes, descriptors or memory
+            raise SinkError(f"the page's server cannot be started: {error.strerror or error}") from error
+        try:
+            fresh.wait_ready()
+        except SinkError:
+            self._one = None
+            fresh.end()
+            raise
+
     def _run(self) -> None:
         while not self._closing.is_set():
             one = self._one
@@ -124,13 +135,9 @@ class ServerProcess:
             if self._closing.wait(_FIRST_WAIT_S * 2**self.restarts):
                 return False
             _log.warning("the page's server ended (%s); starting it again", reason)
-            fresh = _Child(self._listener, self._settings)
-            self._one = fresh
             try:
-                fresh.wait_ready()
+                self._launch()
             except SinkError as error:
-                self._one = None
-                fresh.end()
                 reason = str(error)
                 continue
             if self.restarts == 1:
@@ -151,7 +158,21 @@ class _Child:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end
         self._received = b""
         handed = [listener, far_channel, far_wake]
-        self.process = subprocess.Popen(
+        try:
+            self.process = self._start(handed)
+        except OSError:
+            for each in (self.channel, far_channel, self.wake, far_wake, self._errors):
+                each.close()
+            raise
+        config = settings | {"sockets": [_handed(each, self.process.pid) for each in handed]}
+        assert self.process.stdin is not None
+        with suppress(OSError), self.process.stdin as pipe:  # gone already: wait_ready says why
+            pipe.write(json.dumps(config).encode() + b"\n")
+        far_channel.close()
+        far_wake.close()
+
+    def _start(self, handed: list[socket.socket]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-m", "keywarp.pipeline.page.server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -160,12 +181,6 @@ class _Child:
             env=_environment(),
             **_handing_over(handed),
         )
-        config = settings | {"sockets": [_handed(each, self.process.pid) for each in handed]}
-        assert self.process.stdin is not None
-        with suppress(OSError), self.process.stdin as pipe:  # gone already: wait_ready says why
-            pipe.write(json.dumps(config).encode() + b"\n")
-        far_channel.close()
-        far_wake.close()
 
     def wait_ready(self) -> None:
         """Wait for the server's first words."""

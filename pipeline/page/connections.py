@@ -88,4 +88,4 @@ def _state(transport: asyncio.Transport) -> object:
     cycle = protocol.cycle
     if cycle is None:
         return "new"
-    return id(cycle) if cycle.response_complete else None
+    return cycle if cycle.response_complete else None  # not its id, which the next one may have

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -77,11 +76,9 @@ class Rules:
 
     def accepts_cookie(self, header: str) -> bool:
         """Whether the Cookie header has what :attr:`cookie` says."""
-        try:
-            found = SimpleCookie(header).get(self.cookie_name)
-        except CookieError:
-            return False
-        return found is not None and _same(found.value, self.cookie)
+        # Not by http.cookies, which reads none where another program on this host has set a strange one.
+        pairs = (pair.strip().partition("=") for pair in header.split(";"))
+        return any(name == self.cookie_name and _same(value, self.cookie) for name, _, value in pairs)
 
     def accepts_origin(self, origin: str, host: str) -> bool:
         """Whether ``origin`` is a page under the name that was asked for."""
@@ -126,7 +123,7 @@ class Guard:
 
     def _may_pass(self, scope: Scope, headers: _Headers) -> bool:
         kind, _, credentials = headers.authorization.partition(" ")
-        if kind.lower() == "bearer" and self._rules.accepts_token(credentials.strip()):
+        if kind.lower() == "bearer" and self._rules.accepts_token(_as_typed(credentials.strip())):
             return True
         given = _query_token(scope)
         if given is not None and self._rules.accepts_token(given):
@@ -143,8 +140,11 @@ class Guard:
         )
 
     async def _clean_address(self, send: Send) -> None:
-        """Keep the token as a cookie, and take it out of the address bar and the history."""
-        cookie = f"{self._rules.cookie_name}={self._rules.cookie}; Path=/; HttpOnly; SameSite=Strict"
+        """Keep the token as a cookie, and take it out of the address bar and the history.
+
+        Not a strict cookie: a browser that comes by a link in a mail would not send it with the next request.
+        """
+        cookie = f"{self._rules.cookie_name}={self._rules.cookie}; Path=/; HttpOnly; SameSite=Lax"
         headers = ((b"location", b"./"), (b"set-cookie", cookie.encode()))
         await _answer(send, 303, b"", headers)
 
@@ -170,6 +170,11 @@ class _Headers:
 
 def _first(found: dict[bytes, list[str]], name: bytes) -> str:
     return found.get(name, [""])[0]
+
+
+def _as_typed(value: str) -> str:
+    """A header's value as UTF-8, which is what programs send for letters beyond ASCII."""
+    return value.encode("latin-1").decode(errors="replace")
 
 
 def _query_token(scope: Scope) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import sys
 import zlib
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import shared_memory
+from pathlib import Path
 
 KEY, PROPAGATED, FROZEN = 1, 2, 4
 """Flags of a frame; neither KEY nor PROPAGATED where no model ran."""
@@ -27,6 +29,7 @@ _PICTURE = struct.Struct("=QQqqIII")
 _SLOTS = 3
 _MARGIN = 8  # records this close to being overwritten are left alone
 _TRIES = 4
+_SHARED_FILES = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ class Ring:
         slot = _PICTURE.size + picture_bytes
         size = 8 * _HEAD_WORDS + RECORDS * _RECORD.size + _SLOTS * slot
         ring = cls(shared_memory.SharedMemory(create=True, size=size))
+        try:
+            _reserve(ring.name, size)
+        except OSError:
+            ring.close(remove=True)
+            raise
         ring._head[_SLOT_BYTES] = slot
         return ring
 
@@ -185,6 +193,18 @@ class Ring:
 
     def _slot(self, number: int) -> int:
         return 8 * _HEAD_WORDS + RECORDS * _RECORD.size + (number % _SLOTS) * self._head[_SLOT_BYTES]
+
+
+def _reserve(name: str, size: int) -> None:
+    """Have the system find the memory now: where /dev/shm is full, it would kill who writes there later."""
+    file = _SHARED_FILES / name.lstrip("/")
+    if not file.exists():  # not on Linux
+        return
+    handle = os.open(file, os.O_RDWR)
+    try:
+        os.posix_fallocate(handle, 0, size)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -11,9 +11,11 @@ import base64
 import json
 import logging
 import os
+import signal
 import socket
 import sys
-from contextlib import suppress
+import traceback
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from .feed import Feed
@@ -29,12 +31,19 @@ _MOST_LOG_LINES = 100
 
 def main() -> None:
     """Serve until the pipeline is gone."""
+    # Those that come to all processes of a service are for the pipeline, which ends this one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     config = json.loads(sys.stdin.buffer.readline())
     _keep_log_short()
+    code = 1
     try:
         asyncio.run(_serve(config))
+        code = 0
+    except Exception:  # noqa: BLE001 - the pipeline reads the last line
+        traceback.print_exc()
     finally:
-        os._exit(0)  # connections that hang, the interpreter's shutdown: nothing here is worth waiting for
+        os._exit(code)  # connections that hang, the interpreter's shutdown: nothing here is worth waiting for
 
 
 async def _serve(config: dict[str, Any]) -> None:
@@ -70,13 +79,16 @@ async def _serve(config: dict[str, Any]) -> None:
             timeout_graceful_shutdown=1,
         )
     )
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    others = [asyncio.create_task(work) for work in (connections.reap(), _until_orphaned())]
-    await asyncio.wait([serving, asyncio.create_task(_run_once_started(server, feed)), others[1]],
-                       return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+    reaping = asyncio.create_task(connections.reap())
+    works = [serving, *map(asyncio.create_task, (_run_once_started(server, feed), _until_orphaned()))]
+    done, _ = await asyncio.wait([*works, reaping], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(serving, _LAST_S)
+    for task in done:
+        task.result()  # raises what went wrong
 
 
 async def _run_once_started(server: Any, feed: Feed) -> None:
@@ -100,7 +112,7 @@ def _received(handed: int | str) -> socket.socket:
     return from_share(base64.b64decode(handed))  # type: ignore[no-any-return,unused-ignore]
 
 
-class _FewLines(logging.StreamHandler[Any]):
+class _FewLines(logging.StreamHandler):  # type: ignore[type-arg]  # which Python 3.10 knows none of
     """Errors on standard error, but not without end: strangers can cause them."""
 
     left = _MOST_LOG_LINES

@@ -150,7 +150,7 @@ class JsonLinesSink(Sink):
     def _write_lines(self, path: Path, lines: list[bytes]) -> None:
         """Write all lines, or the whole ones that there is room for."""
         assert self._file is not None
-        start = self._file.tell()
+        start = self._file.tell() if self._file.seekable() else None
         data = b"".join(lines)
         done = 0
         try:
@@ -158,7 +158,8 @@ class JsonLinesSink(Sink):
                 done += self._file.write(data[done:])
         except OSError as error:
             whole = data[:done].count(b"\n")
-            self._file.truncate(start + data[:done].rfind(b"\n") + 1)
+            if start is not None:
+                self._file.truncate(start + data[:done].rfind(b"\n") + 1)
             self.written += whole
             raise ran_out(path, error, f"{self.written} lines were kept in it") from error
         self.written += len(lines)

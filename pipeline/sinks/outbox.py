@@ -62,6 +62,7 @@ class Outbox:
         self._capacity = max(capacity, batch)
         self._patience_s = patience_s
         self._waiting: deque[bytes] = deque()
+        self._underway = 0  # records of the batch that is being sent
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._live = False
@@ -112,8 +113,9 @@ class Outbox:
             self._abort()
             thread.join(_ABORT_GRACE_S)
         with self._changed:
-            self._lose(self._waiting, ENDED)
+            self._lose(len(self._waiting) + self._underway, ENDED)
             self._waiting.clear()
+            self._underway = 0
         self._check()
 
     def note(self) -> str | None:
@@ -143,9 +145,14 @@ class Outbox:
     def _cause(self) -> str:
         return "too slow" if self._failure is None else self._failure.cause
 
-    def _lose(self, records: deque[bytes] | list[bytes], cause: str) -> None:
-        if records:
-            self.lost[cause] += len(records)
+    def _lose(self, count: int, cause: str) -> None:
+        if count:
+            self.lost[cause] += count
+
+    def _lose_underway(self, cause: str) -> None:
+        with self._changed:
+            self._lose(self._underway, cause)
+            self._underway = 0
 
     def _is_late(self) -> bool:
         """Whether the time to send what is left is over; it runs from the first time that this is asked."""
@@ -176,6 +183,7 @@ class Outbox:
                     break
                 self._changed.wait(left_s)
             taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            self._underway = len(taken)
             self._changed.notify_all()
             return taken
 
@@ -188,15 +196,12 @@ class Outbox:
                 return True
             is_lost = failure.is_final if self._live else self._is_hopeless(failure)
             if is_lost:
-                with self._changed:
-                    self._lose(batch, failure.cause)
-                    self._has_given_up = not self._live
+                self._lose_underway(failure.cause)
+                self._has_given_up = not self._live
                 if self._has_given_up:
                     return False
             if not self._pause(pause_s):
-                if not is_lost:
-                    with self._changed:
-                        self._lose(batch, f"{ENDED} ({failure.cause})")
+                self._lose_underway(f"{ENDED} ({failure.cause})")
                 return False
             if is_lost:
                 return True
@@ -220,7 +225,9 @@ class Outbox:
         finally:
             self._attempt_since_s = None
         self._failure = None
-        self.sent += len(batch)
+        with self._changed:
+            self.sent += self._underway
+            self._underway = 0
         return None
 
     def _is_hopeless(self, failure: DeliveryError) -> bool:

@@ -36,6 +36,10 @@ class Claim:
     """A path that can be written: its folder exists, the file may be opened. Existing content stays for now."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_fifo():  # opening one waits for a reader, without end
+            raise SinkError(
+                f"'{path}' is a pipe, not a file; give a file (lines go to a pipe by jsonl:- > PIPE)"
+            )
         self.path = path
         self._made_folders = make_folder(path.parent)
         self._is_new = not path.exists()

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keywarp.engines.errors import UsageError
+from keywarp.pipeline.gst.secrets import without_credentials
 
 _NO_PLACE = frozenset({"null", "null:overlay", "window", "jsonl:-"})
 _IN_PLACE = frozenset({"jsonl", "png", "record", "snapshot", "v4l2"})
 _ON_NETWORK = frozenset({"webhook"})
 _WITH_OPTIONS = frozenset({"record", "snapshot"})
 _OPTIONS = re.compile(r"(,(\w+=[^,]*|off))*$")
-_SECRETS = re.compile(r"(://)[^/]*@|[?#].*$")
 
 
 def place_of(text: str) -> Path | None:
@@ -33,7 +33,7 @@ def shown(text: str) -> str:
         scheme, _, rest = place.partition("://")
         host = re.split(r"[/?#,]", rest, maxsplit=1)[0].rpartition("@")[2]
         return f"{kind}:{scheme}://{host}"
-    return _SECRETS.sub(r"\1", text) if "://" in text else text
+    return without_credentials(text).partition("#")[0] if "://" in text else text
 
 
 def check_places(outputs: Iterable[str], source: str | None = None) -> None:

@@ -48,6 +48,11 @@ class Connection:
         return self._frames.popleft() if self._frames else None
 
     @property
+    def has_news(self) -> bool:
+        """Whether there is a frame to take, or the source has ended."""
+        return self.finished or bool(self._frames)
+
+    @property
     def is_over(self) -> bool:
         """Whether the source has ended, and all its frames are taken."""
         return self.finished and not self._frames

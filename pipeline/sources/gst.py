@@ -62,7 +62,6 @@ class GstSource(Source):
         self._size = (0, 0)
         self._rate: Fraction | None = None
         self._caps_text = ""
-        self._format = ""
         self.lending = Lending()
         """How many buffers are held by frames now."""
 
@@ -163,7 +162,7 @@ class GstSource(Source):
             if self._learn_caps(appsink):
                 self.lending.most = pool_limit(pointer)
             try:
-                return read_sample(pointer, self._format, self.lending)
+                return read_sample(pointer, self.lending)
             except BufferError as error:
                 raise SourceError(
                     f"source '{self.name}': {error}; end the pipeline in pictures in the main memory"
@@ -181,7 +180,7 @@ class GstSource(Source):
                 f"source '{self.name}' gives '{name or text}' pictures (accepted: {', '.join(FORMATS)}); "
                 "leave the caps of its appsink away, and they are converted"
             )
-        self._caps_text, self._format = text, name
+        self._caps_text = text
         self._rate = Fraction(numerator, denominator) if numerator > 0 else None
         return True
 

@@ -130,9 +130,7 @@ class SupervisedSource(Source):
         connection = self._connection
         self._leave()
         if connection is not None:
-            ended = connection.join(_CLOSE_S)
-            if ended and connection.info is not None and not connection.info.live:
-                connection.source.close()
+            connection.join(_CLOSE_S)
         self._forget_ended()
 
     def _all(self) -> list[Connection]:
@@ -156,6 +154,7 @@ class SupervisedSource(Source):
     def _forget_ended(self) -> None:
         """Keep of connections that are over only what they counted."""
         for connection in [each for each in self._others if each.join(0)]:
+            connection.source.close()  # its thread leaves one open that is not live
             self._others.remove(connection)
             for cause, frames in connection.source.losses.by_cause.items():
                 self._past.add(cause, frames)
@@ -163,9 +162,10 @@ class SupervisedSource(Source):
             self._past_notes += new[: _MOST_NOTES - len(self._past_notes)]
 
     def _wait(self, timeout_s: float) -> None:
-        """Until something happens in a connection, for a moment at most."""
+        """Until something happens in a connection, for a moment at most; not at all where it just did."""
         with self._changed:
-            self._changed.wait(max(0.0, min(timeout_s, _LOOK_S)))
+            if self._connection is None or not self._connection.has_news:
+                self._changed.wait(max(0.0, min(timeout_s, _LOOK_S)))
 
     def _enter(self, state: StreamState, reason: str = "") -> None:
         status = self.status
@@ -189,6 +189,7 @@ class _Watch:
         self._first_of = connection
         self._gap = False
         self._period_ns = _period_ns(info.rate)
+        self._is_guess = info.rate is None
         self._fresh_ns = self._shown_ns = self._clock.now_ns()
         self._own_s: Fraction | None = None
         self._lost = False
@@ -261,7 +262,8 @@ class _Watch:
         self._own_s = own_s
         if before_s is not None and own_s > before_s and not anew:
             period_ns = min(_LONGEST_PERIOD_NS * 10, round((own_s - before_s) * _NS))
-            self._period_ns += (period_ns - self._period_ns) // 8
+            self._period_ns += (period_ns - self._period_ns) // (1 if self._is_guess else 8)
+            self._is_guess = False
 
     def _freeze(self, last: Frame, now_ns: int) -> Frame:
         self._gap = True
@@ -284,7 +286,7 @@ class _Watch:
             error = connection.error
             if error is not None and not isinstance(error, KeywarpError):
                 raise error
-            return str(error)
+            return "it came back as a film with an end" if error is None else str(error)
         if self._lost:
             if now_ns - connection.start_ns < self._patience_ns:
                 return None

@@ -157,6 +157,8 @@ class _Chart:
 
     def draw(self, planes: YuvPlanes, readings: Readings, x: int, y: int) -> None:
         recent = list(readings.history)[-self._count :]
+        if not recent:  # nothing but frozen frames so far
+            return
         work = np.array([item.work_ms for item in recent], np.float32)
         colors = self._colors[[int(item.is_key) for item in recent]]
         rows = np.maximum(work * (self._height / max(float(work.max()), 1e-6)), 1.0)

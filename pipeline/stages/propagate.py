@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from keywarp.engines.errors import UsageError
-from keywarp.flow.base import StepEstimator, StepFlow
+from keywarp.flow.base import Size, StepEstimator, StepFlow
 from keywarp.flow.build import make_step_estimator
 from keywarp.flow.keyframes import FixedInterval, KeyframePolicy, Signals
 from keywarp.models.base import KeyOutput, Model, Setup
@@ -34,7 +34,7 @@ class Propagate(Stage, Generic[Result]):
 
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
     frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
-    off: its result then is :meth:`Model.nothing`.
+    off: its result then is :meth:`Model.nothing`. ``flow_size``: the grid of a flow that they change to.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Propagate(Stage, Generic[Result]):
         name: str = "perceive",
         runner: Runner | None = None,
         controls: Controls | None = None,
+        flow_size: Size | None = None,
     ) -> None:
         self.name = name
         self.urgent = True
@@ -66,6 +67,7 @@ class Propagate(Stage, Generic[Result]):
         self._since_request: int | None = None
         self._number = 0
         self._controls = controls
+        self._flow_size = flow_size
         self._knobs = None if controls is None else controls.knobs
         self._knows_step = False
         self._shown: tuple[Result, Propagation] | None = None
@@ -123,7 +125,7 @@ class Propagate(Stage, Generic[Result]):
         if now.interval != before.interval:
             self._policy = FixedInterval(now.interval)
         if now.flow != before.flow:
-            steps = make_step_estimator(now.flow)
+            steps = make_step_estimator(now.flow, self._flow_size)
             self._steps = self._steps if steps.needs_known_step and not self._knows_step else steps
         if now.level != before.level:
             self._forget()

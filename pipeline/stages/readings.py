@@ -36,7 +36,7 @@ class Readings:
         self.stage_ms: dict[str, float] = {}
         """Smoothed work per frame of each stage, in the order of the stream."""
         self.history: deque[Work] = deque(maxlen=_HISTORY)
-        self._fresh_ns = 0
+        self._fresh_ns: int | None = None
         self._passed_ns: deque[int] = deque()
         self._fresh: list[list[Span]] = []
         self._ripe: list[list[Span]] = []
@@ -44,6 +44,7 @@ class Readings:
     def observe(self, packet: Packet, propagation: Propagation | None, now_ns: int) -> None:
         """Take in one packet, at the time at which it passes."""
         if packet.frame.frozen:
+            self._fresh_ns = now_ns if self._fresh_ns is None else self._fresh_ns
             self.frozen_s = int((now_ns - self._fresh_ns) / 1e9)
             return
         self.frozen_s, self._fresh_ns = None, now_ns

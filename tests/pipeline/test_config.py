@@ -12,26 +12,34 @@ from pydantic import BaseModel
 
 import keywarp
 from keywarp.engines.errors import UsageError
-from keywarp.pipeline.cli.run import settings_from
+from keywarp.pipeline.cli.app import DEFAULT_PAGE, with_default_serve
+from keywarp.pipeline.cli.run import serve_flags, settings_from
 from keywarp.pipeline.config import (
     CONFIGS,
+    DeliveryConfig,
     EncoderConfig,
     FlowConfig,
     ModelConfig,
     OverlayConfig,
+    ReconnectConfig,
     RunConfig,
+    ServeConfig,
     assign,
     config_names,
     make_config,
     parse_size,
     read_config,
 )
+from keywarp.pipeline.run import _name_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "config.md"
 NESTED: dict[str, type[BaseModel]] = {
     "flow": FlowConfig,
     "overlay": OverlayConfig,
     "encoder": EncoderConfig,
+    "delivery": DeliveryConfig,
+    "reconnect": ReconnectConfig,
+    "serve": ServeConfig,
 }
 
 
@@ -192,6 +200,7 @@ def test_flags_go_before_the_file_and_set_before_the_flags() -> None:
         ({"overlay": {"opacty": 1}}, "did you mean 'overlay.opacity'?"),
         ({"encoder": {"cfr": 1}}, "unknown configuration key 'encoder.cfr'"),
         ({"models": [{"name": "enet", "intervl": 1}]}, "did you mean 'models.0.interval'?"),
+        ({"delivery": {"mode": "newst"}}, "unknown mode 'newst'; did you mean 'newest'?"),
         ({"level": "feature"}, "unknown level 'feature'; did you mean 'features'?"),
         ({"models": [{"name": "enet", "level": "results"}]}, "did you mean 'result'?"),
         ({"interval": 0}, "'interval' cannot be 0"),
@@ -237,3 +246,35 @@ def test_a_file_that_is_no_configuration_is_named(content: bytes | None, words: 
         read_config(str(path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "filled"),
+    [
+        (["--serve", "csi:0"], ["--serve", DEFAULT_PAGE, "csi:0"]),
+        (["--serve", "0"], ["--serve", DEFAULT_PAGE, "0"]),
+        (["0", "--serve"], ["0", "--serve", DEFAULT_PAGE]),
+        (["--serve", "8080", "0"], ["--serve", "8080", "0"]),
+        (["--serve", ":80", "0"], ["--serve", ":80", "0"]),
+        (["--serve", "[::1]:80", "0"], ["--serve", "[::1]:80", "0"]),
+    ],
+)
+def test_what_follows_serve_is_an_address_or_a_source(words: list[str], filled: list[str]) -> None:
+    assert with_default_serve(words) == filled
+
+
+def test_a_token_is_that_of_the_page_wherever_the_page_is_asked_for() -> None:
+    assert settings_from(None, serve_flags("8080"), [], "t")["serve"]["token"] == "t"
+    assert settings_from(None, {}, ["serve.port=9000"], "t")["serve"] == {"port": 9000, "token": "t"}
+    assert "serve" not in settings_from(None, {}, [], "t")
+
+
+def test_the_controls_begin_with_what_the_first_model_is_set_to() -> None:
+    own = {"name": "enet", "interval": 3, "level": "result"}
+    knobs = keywarp.Run("street:length=1", models=[own, "enet"], sinks=["null"]).controls.knobs
+    assert (knobs.interval, knobs.level) == (3, "result")
+
+
+def test_a_source_s_name_holds_no_password() -> None:
+    assert "hush" not in _name_of("gst: rtspsrc location=rtsp://h/x user-pw=hush ! decodebin")
+    assert "hush" not in _name_of("rtsp+gst://anna:hush@h/x")

@@ -328,3 +328,30 @@ def test_stop_interrupts_source_and_sinks_and_what_the_source_then_says_is_no_er
         graph.stop()
     assert seen == [0]
     assert {"source", "sink"} <= set(heard)
+
+
+class Opening(Counter):
+    """One that calls ``while_opening`` and then cannot be opened."""
+
+    def __init__(self, while_opening: Callable[[], object]) -> None:
+        super().__init__(1)
+        self._while_opening = while_opening
+
+    def open(self) -> StreamInfo:
+        super().open()
+        self._while_opening()
+        raise SourceError("interrupted")
+
+
+def test_a_stop_while_the_source_opens_is_no_error() -> None:
+    graph = Graph([Recorder("a")], [])
+    source = Opening(lambda: graph.stop())
+    assert list(graph.run(source)) == []
+    assert source.events == ["open", "close"]
+
+
+def test_a_graph_that_was_stopped_before_opens_nothing() -> None:
+    graph, source = Graph([Recorder("a")], []), Counter(3)
+    graph.stop()
+    assert list(graph.run(source)) == []
+    assert source.events == ["close"]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 import pytest
@@ -28,8 +29,11 @@ from keywarp.pipeline.cli.app import app
 from keywarp.pipeline.logs import JsonFormatter, use_json_logs, without_secrets
 from keywarp.pipeline.run import Run
 
+from .page.feeder import Feeder, ask, page, wait_for
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+TOKEN = "a token of these tests"
 RUNS = 50
 SIDE_BY_SIDE = 4
 ARGUMENTS = (
@@ -210,6 +214,12 @@ def test_json_logs_replace_what_was_there() -> None:
         ("'http://host/a?key=1&b=2' failed", "'http://host/a?***' failed"),
         ("Authorization: Bearer abc.def", "Authorization: ***"),
         ("token=abc, next", "token=***, next"),
+        ("KEYWARP_TOKEN=abc", "KEYWARP_TOKEN=***"),
+        ("{'token': 'a b', 'port': 1}", "{'token': ***, 'port': 1}"),
+        ('"password":"x"', '"password":***'),
+        ("rtsp://me:p@ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://me:p/w@host/x", "rtsp://***@host/x"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
     ],
 )
 def test_what_may_be_a_secret_is_taken_out(text: str, seen: str) -> None:
@@ -241,6 +251,32 @@ def test_commands_of_the_service_files_are_understood(file: str) -> None:
     for name, *rest in commands:
         with commands_by_name[name].make_context(name, rest) as context:
             assert context.params["serve"]
+
+
+@pytest.mark.parametrize(
+    ("state", "token", "is_healthy"),
+    [("live", TOKEN, True), ("lost", TOKEN, False), ("lost", None, True), ("live", "not the token", True)],
+)
+def test_the_health_check_of_the_container(state: str, token: str | None, is_healthy: bool) -> None:
+    text = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ")
+    (command,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.MULTILINE)
+    environment = {name: value for name, value in os.environ.items() if name != "KEYWARP_TOKEN"}
+    with page(Feeder(health={"state": state}), token=TOKEN) as (sink, _):
+        port = str(urlsplit(sink.url).port)
+        _, *words = json.loads(command.replace("8080", port))
+        wait_for(
+            lambda: (
+                ask(sink.url, "/report", headers={"Authorization": f"Bearer {TOKEN}"})[2].find(b'"health"')
+                > 0
+            )
+        )
+        done = subprocess.run(
+            [sys.executable, *words],
+            env=environment | ({} if token is None else {"KEYWARP_TOKEN": token}),
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode == 0) == is_healthy
 
 
 @pytest.mark.skipif(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+from io import StringIO
 from pathlib import Path
 
 import av
 import pytest
+from rich.console import Console
 
 from keywarp.engines.errors import UsageError
-from keywarp.pipeline.cli.several import default_sinks, settings_of
+from keywarp.pipeline.cli.run import default_sink
+from keywarp.pipeline.cli.several import Group, Member, default_sinks, finish, settings_of
+from keywarp.pipeline.run import Run
 
 from .commands import Call, caller
 
@@ -60,3 +65,45 @@ def test_shares_are_divided_and_ports_differ() -> None:
 def test_usual_outputs_do_not_collide() -> None:
     named = default_sinks(["a/clip.mp4", "b/clip.mp4", "c.mp4"], lambda text: f"out/{Path(text).stem}.mp4")
     assert named == ["out/clip-1.mp4", "out/clip-2.mp4", "out/c.mp4"]
+
+
+def test_all_end_where_nobody_can_be_told() -> None:
+    runs = [Run("street:live=1,length=endless,size=64x48", sinks=["null"]) for _ in range(2)]
+    group = Group([Member(number, run) for number, run in enumerate(runs, 1)])
+
+    def tell() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        group.run(tell)
+    assert not group.errors
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("keywarp-source")]
+
+
+def test_a_source_that_is_not_there_leaves_no_report(run: Call, tmp_path: Path) -> None:
+    report = tmp_path / "reports" / "report.json"
+    ended = run("street:length=2", tmp_path / "none.mp4", "--report", report, "--sink", "null", *FAST)
+    assert ended.code == 2
+    assert not report.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "sink"),
+    [
+        ("0", "window"),
+        ("0,format=mjpeg,size=1280x720", "window"),
+        ("/dev/video0", "window"),
+        ("gst: rtspsrc location=rtsp://h/x user-pw=hush ! decodebin", "out/gst.mp4"),
+        ("rtsp://anna:hush@h/yard", "out/yard.mp4"),
+    ],
+)
+def test_the_usual_output_is_a_window_or_a_name_without_secrets(source: str, sink: str) -> None:
+    assert default_sink(source) == sink
+
+
+def test_notes_are_told_with_the_number_of_their_source() -> None:
+    run = Run("street:length=1,size=64x48", sinks=["null"])
+    run.source.notes.append("it was dark")
+    said = StringIO()
+    assert finish(Group([Member(2, run)]), Console(file=said, width=200)) == 0
+    assert "note: source 2: it was dark" in said.getvalue()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import pytest
 
 from keywarp.engines.errors import UsageError
-from keywarp.pipeline.threads import ThreadBudget, available_cores
+from keywarp.pipeline.threads import Shared, ThreadBudget, available_cores
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,21 @@ def test_opencv_gets_its_share() -> None:
 def test_several_models_divide_the_engine_share() -> None:
     assert ThreadBudget.divide(8, models=2).engine == 4
     assert ThreadBudget.divide(2, models=3).engine == 1
+
+
+def test_a_shared_setting_is_undone_by_the_last_that_leaves() -> None:
+    events: list[str] = []
+
+    def make() -> Callable[[], None]:
+        events.append("made")
+        return lambda: events.append("undone")
+
+    setting = Shared(make)
+    with setting.held():
+        first, second = setting.held(), setting.held()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert events == ["made"]
+    assert events == ["made", "undone"]

@@ -3,6 +3,7 @@
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 3000;
 const SILENCE_MS = 5000; // news come four times a second
+const REASON_MS = 3000;
 const HEADER_BYTES = 24;
 
 export class Link {
@@ -62,7 +63,7 @@ export class Link {
 
   async reason() {
     try {
-      const { status } = await fetch("ws", { cache: "no-store" });
+      const { status } = await fetch("ws", { cache: "no-store", signal: AbortSignal.timeout(REASON_MS) });
       if (status === 503) return "all viewers' seats are taken";
       if (status === 401) return "the token is no longer valid; open the address that keywarp printed";
       return "the connection was refused";
@@ -72,8 +73,8 @@ export class Link {
   }
 
   watch() {
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
-    if (performance.now() - this.heard > SILENCE_MS) {
+    // Also one that is still connecting: where packets vanish, the browser alone would wait for minutes.
+    if (this.socket && performance.now() - this.heard > SILENCE_MS) {
       const silent = this.socket;
       silent.close();
       this.lost(silent);

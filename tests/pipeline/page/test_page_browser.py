@@ -246,6 +246,27 @@ def test_light_and_dark(opened: tuple[Any, Feeder]) -> None:
     assert text(browser, "theme-word") == "auto"
 
 
+NOWHERE = """
+window.Real = WebSocket;
+window.WebSocket = class extends EventTarget {
+  static OPEN = 1;
+  readyState = 0;
+  close() {}
+};
+window.fetch = (_, { signal }) => new Promise((_, fail) => { signal.onabort = () => fail(signal.reason); });
+"""
+
+
+def test_a_network_that_swallows_everything_is_not_waited_for(browser: Any) -> None:
+    with page() as (sink, _):
+        browser.get(sink.url)
+        wait_for(lambda: drawn_count(browser) > 3)
+        browser.execute_script(NOWHERE)
+    wait_for(lambda: "Trying again (2)" in text(browser, "veil"), 20)
+    wait_for(lambda: "cannot be reached" in text(browser, "veil"), 20)
+    browser.get_log("browser")
+
+
 def test_it_comes_back_by_itself(browser: Any) -> None:
     if not hasattr(signal, "SIGKILL"):
         pytest.skip("needs SIGKILL (Linux, macOS)")

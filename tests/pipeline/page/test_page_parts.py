@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from keywarp.pipeline.page.address import is_loopback, is_wildcard, joined, url_of
+from keywarp.pipeline.page.connections import Connections
 from keywarp.pipeline.page.guard import Rules
 from keywarp.pipeline.page.jpeg import encode_jpeg, fitted, most_bytes
 from keywarp.pipeline.page.limits import Allowance
@@ -185,12 +190,23 @@ def test_rules() -> None:
     assert not local.accepts_host("10.0.0.1")
     assert open_.accepts_host("10.0.0.1:99")
     assert open_.accepts_host("cam.EXAMPLE")
-    for bad in ("", "evil", "cam.example.evil", "cam.example@evil", "a/b", "x:y", "localhost#"):
+    for bad in (
+        "",
+        "evil",
+        "cam.example.evil",
+        "cam.example@evil",
+        "a/b",
+        "x:y",
+        "localhost#",
+        "127.0.0.1%evil",
+    ):
         assert not open_.accepts_host(bad), bad
     assert open_.accepts_token("a secret token")
     assert not open_.accepts_token("a secret tokeN")
     assert not local.accepts_token("")
     assert open_.accepts_cookie(f"x=1; keywarp_8080={open_.cookie}")
+    for others in ('a={"x":1}', "a=b c", "flag", "é=1", "a=1;", "keywarp_8080=old"):  # cookies know no ports
+        assert open_.accepts_cookie(f"{others}; keywarp_8080={open_.cookie}"), others
     for bad in (
         "",
         "keywarp_8080=",
@@ -210,6 +226,63 @@ def test_rules() -> None:
         "http://[::",
     ):
         assert not local.accepts_origin(origin, "localhost:8080"), origin
+
+
+def test_a_ring_has_its_memory_from_the_start(ring: Ring) -> None:
+    file = Path("/dev/shm") / ring.name
+    if not file.exists():
+        pytest.skip("needs /dev/shm (Linux)")
+    assert file.stat().st_blocks * 512 >= 3 * 10_000
+
+
+def test_a_ring_that_gets_no_memory_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = Path("/dev/shm")
+    before = set(folder.glob("*")) if folder.exists() else set()
+    monkeypatch.setattr("keywarp.pipeline.page.ring._reserve", full)
+    with pytest.raises(OSError, match="No space"):
+        Ring.create(10_000)
+    assert (set(folder.glob("psm_*")) if folder.exists() else set()) <= before
+
+
+class Answered:
+    """A request that has its answer."""
+
+    response_complete = True
+
+
+class Connection:
+    """A connection whose protocol has just finished a request."""
+
+    def __init__(self) -> None:
+        self.cycle: Any = None
+        self.aborted = False
+
+    def get_extra_info(self, _name: str) -> Any:
+        return SimpleNamespace(fileno=lambda: 5)
+
+    def get_protocol(self) -> Connection:
+        return self
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_connection_that_goes_on_asking_is_left_alone() -> None:
+    connections, one = Connections(most=1), Connection()
+    assert connections._watch(cast("Any", one))
+    for second in range(0, 60, 2):
+        one.cycle = None  # whose memory the next request may get
+        one.cycle = Answered()
+        connections.look(time.monotonic() + second)
+    assert not one.aborted
+    connections.look(time.monotonic() + 100)
+    assert one.aborted
 
 
 def test_metrics_of_nothing() -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from keywarp.pipeline.page.sink import PageSink
 from keywarp.pipeline.page.viewers import PICTURE_HEADER
 from keywarp.pipeline.run import Parts, Run
 from keywarp.pipeline.sources.street import StreetSource
+from keywarp.pipeline.stage import StreamInfo
 
 from .feeder import SIZE, Feeder, ask, page, wait_for
 
@@ -188,6 +190,14 @@ def test_controls_over_http(served: tuple[PageSink, Feeder]) -> None:
         assert ask(sink.url, "/controls", method="POST", body=body)[0] == wanted
 
 
+def test_half_a_character_is_answered_in_words(served: tuple[PageSink, Feeder]) -> None:
+    sink, _ = served
+    for body in (b'{"flow": "\\ud800"}', b'{"\\ud800": 1}'):
+        status, _, answer = ask(sink.url, "/controls", method="POST", body=body)
+        assert status == 400
+        assert "unknown" in json.loads(answer)["error"]
+
+
 def test_snapshot(served: tuple[PageSink, Feeder]) -> None:
     sink, _ = served
     status, headers, body = ask(sink.url, "/snapshot.jpg")
@@ -340,9 +350,17 @@ def test_the_token_opens_by_header_query_and_cookie(locked: tuple[PageSink, Feed
     assert headers["location"] == "./"
     cookie = headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
     assert TOKEN not in cookie
     assert ask(sink.url, "/", headers={"Cookie": cookie.partition(";")[0]})[0] == 200
+
+
+def test_a_token_of_letters_beyond_ascii() -> None:
+    with page(token="naïve töken") as (sink, _):
+        bearer = {"Authorization": "Bearer naïve töken".encode().decode("latin-1")}
+        assert ask(sink.url, "/report", headers=bearer)[0] == 200
+        assert ask(sink.url, f"/report?{urlsplit(sink.url).query}")[0] == 200
+        assert ask(sink.url, "/report", headers={"Authorization": "Bearer \xff\xfe"})[0] == 401
 
 
 def test_a_page_for_others_always_has_a_token() -> None:
@@ -669,6 +687,36 @@ def test_a_dead_server_is_started_again_and_the_run_goes_on() -> None:
         with socket_to(sink) as one:
             assert pictures_within(one, 0.6)
         assert "started again" in sink.notes[0]
+
+
+def test_signals_to_all_processes_of_a_service_are_for_the_run() -> None:
+    with page() as (sink, _):
+        assert sink._server is not None
+        pid = sink._server.pid
+        assert pid is not None
+        if hasattr(signal, "SIGKILL"):
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
+        time.sleep(1)
+        assert ask(sink.url, "/healthz")[0] == 200
+        assert (sink._server.pid, sink.notes) == (pid, [])
+    assert not alive(pid)
+
+
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = PageSink(ServeConfig(port=0), Controls(), dict)
+    settings = sink._settings
+    monkeypatch.setattr(sink, "_settings", lambda *given: settings(*given) | {"ring": "keywarp-no-such"})
+    info = StreamInfo("street", SIZE, Fraction(30), Fraction(1, 30))
+    with pytest.raises(SinkError, match=r"did not start: FileNotFoundError: .*no-such"):
+        sink.open(info)
+    sink.close()  # as the graph does
+
+
+def test_without_a_process_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(SinkError, match="server cannot be started: No such file"), page():
+        pass
 
 
 def test_a_server_that_hangs_holds_nothing_up() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from keywarp.engines.errors import SinkError
 from keywarp.pipeline.sinks.jsonl import JsonLinesSink
 
 from .stream import make_info, make_packet, make_packets, run_sink
@@ -58,6 +60,15 @@ def test_live_frames_have_their_time_of_day_and_their_latency(tmp_path: Path) ->
 def test_standard_output_gets_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     run_sink(JsonLinesSink("-"), make_packets(3))
     assert [json.loads(line)["index"] for line in capfdbinary.readouterr().out.splitlines()] == [0, 1, 2]
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes (Linux, macOS)")
+    os.mkfifo(path)
+    with pytest.raises(SinkError, match="is a pipe, not a file; give a file"):
+        run_sink(JsonLinesSink(path), make_packets(1))
 
 
 _FILL = """

@@ -310,6 +310,25 @@ def test_an_attempt_without_end_is_broken_off() -> None:
         outbox.close()
 
 
+def test_what_cannot_be_broken_off_is_counted_all_the_same() -> None:
+    over = threading.Event()
+
+    def deliver(records: list[bytes]) -> None:
+        over.wait(30)  # as a name server that does not answer
+
+    outbox = Outbox(deliver, place="there", batch=2, batch_wait_s=0.01)
+    outbox.open(live=True)
+    for _ in range(5):
+        outbox.put(b"{}")
+    thread = outbox._thread
+    assert thread is not None
+    outbox.close()
+    over.set()
+    thread.join(10)
+    assert (outbox.sent, dict(outbox.lost)) == (0, {outbox_module.ENDED: 5})
+    assert outbox.note() == f"there: 5 of 5 records were not sent (5 {outbox_module.ENDED})"
+
+
 def test_an_interrupted_wait_for_room_ends(silent_port: int) -> None:
     sink = WebhookSink(f"http://127.0.0.1:{silent_port}/")
     sink.open(make_info())

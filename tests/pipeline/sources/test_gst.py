@@ -567,3 +567,12 @@ def test_the_report_tells_what_is_here() -> None:
     assert parts[0].ok
     assert re.match(r"1\.\d+", parts[0].detail)
     assert all(part.ok or part.cure for part in parts)
+
+
+@needs_gstreamer
+def test_openvino_may_be_loaded_after_gstreamer() -> None:
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install keywarp")
+    source = f"gst: {pictures('I420', size=(96, 64))}"
+    command = [sys.executable, "-m", "keywarp", "run", source, "--engine", "openvino", "--sink", "null"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import count, pairwise
 
@@ -243,6 +244,26 @@ def test_an_interrupt_ends_an_opening() -> None:
     _wait_for_readers()
 
 
+def test_what_has_come_is_not_waited_for() -> None:
+    source = watched(Scripted(1, rate=1000))
+    source.open()
+    time.sleep(0.1)
+    start_s = time.perf_counter()
+    source._wait(1.0)
+    assert time.perf_counter() - start_s < 0.02
+    source.close()
+
+
+def test_what_comes_back_as_a_film_is_closed_and_left() -> None:
+    film = Scripted(5, live=False)
+    source = watched(Scripted(3), film, config=QUICK.model_copy(update={"tries": 1}))
+    source.open()
+    with pytest.raises(SourceError, match="could not be had back in 1 try: it came back as a film"):
+        list(source.frames())
+    source.close()
+    assert film.closed == 1
+
+
 def test_left_readers_end() -> None:
     source = watched(*(Scripted(2, then=hang if each % 2 else None) for each in range(30)))
     source.open()
@@ -303,3 +324,19 @@ def _wait_for_readers() -> None:
             return
         left[0].join(3)
         assert not left[0].is_alive()
+
+
+class OfUnknownRate(Scripted):
+    """One that does not say how many frames a second it brings."""
+
+    def open(self) -> StreamInfo:
+        return replace(super().open(), rate=None)
+
+
+def test_a_slow_stream_of_unknown_rate_is_known_by_its_second_frame() -> None:
+    source = watched(OfUnknownRate(4, rate=1), config=QUICK.model_copy(update={"silence_s": 2.0}))
+    source.open()
+    frames = read(source, lambda frames: len(fresh(frames)) == 4)
+    assert any(frame.frozen for frame in frames)
+    assert [frame.after_gap for frame in fresh(frames)] == [False, True, False, False]
+    assert source.status.reconnects == 0

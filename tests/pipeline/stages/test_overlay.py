@@ -292,3 +292,15 @@ def test_the_controls_change_the_opacity_at_once() -> None:
     gray = Picture.from_av(gray_frame((64, 48))).bgr
     assert np.abs(found[0].astype(int) - gray).max() > 50
     assert np.array_equal(found[1], gray)
+
+
+def test_a_stream_may_begin_with_a_frozen_picture() -> None:
+    clock = ManualClock(10**15)
+    overlay = Overlay(clock)
+    packet = make_packet(Picture.from_av(gray_frame((640, 360))), np.zeros((360, 640), np.uint8), clock)
+    packet.frame = replace(packet.frame, frozen=True)
+    overlay.process(packet)
+    assert packet[OVERLAY].size == (640, 360)
+    readings = Readings()
+    readings.observe(packet, None, clock.now_ns())
+    assert readings.frozen_s == 0

@@ -234,3 +234,13 @@ def test_a_model_that_is_switched_off_says_nothing_and_begins_anew() -> None:
     on = packet(3)
     perceive.process(on)
     assert on[PROPAGATION].is_key
+
+
+def test_a_flow_that_the_controls_change_to_keeps_the_grid() -> None:
+    controls = Controls(Knobs(flow="dis"))
+    small, large = (
+        stage(10, controls=controls, flow_size=(factor * WIDTH, factor * HEIGHT)) for factor in (1, 2)
+    )
+    controls.change({"flow": "dis:fast"})
+    width, height = run(small, 2)[1][STEP_FLOW].size
+    assert run(large, 2)[1][STEP_FLOW].size == (2 * width, 2 * height)
