@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -26,6 +27,7 @@ from .video import VideoSource
 from .webcam import FORMATS, WebcamSource
 
 STREET = "street:"
+ENVIRONMENT = "env:"
 ACCEPTED = (
     "a video file, a URL (http, rtsp, ...), a folder or glob of pictures, a camera (0 or /dev/video0), "
     "gst: and a GStreamer pipeline, csi:0 (a Jetson's camera), gst-file:, rtsp+gst://, or street: (a made-up drive)"
@@ -35,6 +37,20 @@ _CAMERA = re.compile(r"(\d+|/dev/(?:video\d+|v4l/[^,]+))((?:,[^,]*)*)")
 Options = dict[str, tuple[Callable[[str], object], str]]
 # A read that hangs is given up this long after its silence was noticed.
 _AFTER_SILENCE_S = 1.0
+
+
+def from_environment(text: str) -> str:
+    """``env:NAME`` is what the environment variable holds: a URL with a password then stands in no process list.
+
+    Any other text is itself. Raises :class:`UsageError` where the variable is not set.
+    """
+    if not text.startswith(ENVIRONMENT):
+        return text
+    name = text.removeprefix(ENVIRONMENT).strip()
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise UsageError(f"source '{text}': the environment variable '{name}' is not set; set it to a source")
+    return value
 
 
 def open_source(
@@ -53,9 +69,10 @@ def open_source(
     A camera takes options too: ``/dev/video0,format=mjpeg,size=1280x720,rate=30``. URLs, cameras and GStreamer
     pipelines come in a :class:`SupervisedSource`, which gets them back as ``reconnect`` says, unless its ``tries``
     are 0.
+    ``env:NAME`` is what that environment variable holds.
     Raises :class:`UsageError` where ``rate`` contradicts what ``text`` says.
     """
-    text = text.strip()
+    text = from_environment(text.strip())
     if text.startswith(STREET):
         return _street(text, size, rate)
     source = _other(text, size, rate, threads, reconnect or ReconnectConfig())

@@ -161,3 +161,13 @@ def test_a_password_is_not_in_the_error_of_a_rate() -> None:
     with pytest.raises(UsageError) as caught:
         open_source("rtsp://anna:hunter2@host/cam?key=hunter2", rate=10)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_source_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_CAMERA", "street:seed=4,length=3")
+    source = open_source("env:OUR_CAMERA")
+    assert source.open().frame_count == 3
+    source.close()
+    monkeypatch.delenv("OUR_CAMERA")
+    with pytest.raises(UsageError, match="environment variable 'OUR_CAMERA' is not set"):
+        open_source("env:OUR_CAMERA")
