@@ -1,6 +1,7 @@
 """A sheet of real clips: a key frame of each, and what is carried to the frames after it. Needs no labels.
 
-python -m benchmarks.pictures CLIP... [--out out/clips.jpg] [--model enet] [--level features] [--ages 0,2,5,9] [--start 10]
+python -m benchmarks.pictures CLIP... [--out out/clips.jpg] [--model enet] [--level features] [--ages 0,2,5,9]
+    [--start 10]
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from keywarp.pipeline.stages.style import KEY, QUIET
 WIDTH_PX, HEIGHT_PX, GAP_PX, MARGIN_PX, TEXT_PX = 320, 180, 6, 24, 15
 
 
-def overlays(clip: str, model: str, level: str, start: int, ages: list[int]) -> tuple[list[Pixels], frozenset[int]]:
+def overlays(
+    clip: str, model: str, level: str, start: int, ages: list[int]
+) -> tuple[list[Pixels], frozenset[int]]:
     """The overlay of the frames at ``ages`` after the key frame ``start``, and the classes in sight."""
     settings = {"legend": False, "hud": False, "opacity": 0.6}
-    run = Run(clip, models=[model], level=level, interval=max(ages) + 1, overlay=settings, sinks=["null:overlay"])
+    run = Run(
+        clip, models=[model], level=level, interval=max(ages) + 1, overlay=settings, sinks=["null:overlay"]
+    )
     # The first key frame from ``start`` on.
     first = -(-start // (max(ages) + 1)) * (max(ages) + 1)
     found, classes = list[Pixels](), set[int]()

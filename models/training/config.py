@@ -20,7 +20,8 @@ DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Smallest and largest value of every number, both included.
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "seed": (0, 2**63 - 1), "batch": (1, 65_536), "until": (1, 100_000),
-    "scale": (0.01, 100), "shade": (0, 1), "blur": (0, 1), "noise": (0, 1), "jpeg": (0, 1), "night": (0, 1), "rain": (0, 1),
+    "scale": (0.01, 100), "shade": (0, 1), "blur": (0, 1), "noise": (0, 1), "jpeg": (0, 1), "night": (0, 1),
+    "rain": (0, 1),
     "rate": (1e-12, 10), "matrix_rate": (1e-12, 10), "warm_up": (0, 100_000), "decay": (0, 1),
     "dropout": (0, 1), "average": (0, 0.999999), "weight_offset": (1.000001, 1000), "lovasz": (0, 1000),
     "check_every": (1, 100_000), "pictures": (0, 100), "threads": (1, 1024), "workers": (0, 1024),
