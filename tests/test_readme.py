@@ -20,7 +20,7 @@ import typer
 from keywarp.models.card import BUNDLED
 from keywarp.models.datasets import labels_beside, parse_data
 from keywarp.pipeline.cli import main
-from keywarp.pipeline.cli.app import app
+from keywarp.pipeline.cli.app import app, with_default_serve
 
 from .pipeline.labelled import mixed, write_labels, write_pairs
 from .pipeline.sources.films import pictures, write_film
@@ -85,6 +85,7 @@ def _params(pieces: list[Piece]) -> list[Any]:
 def _parse(words: list[str]) -> tuple[str, dict[str, Any]]:
     """The command and its arguments as typer understands them; raises what it would tell the user."""
     group: Any = typer.main.get_command(app)
+    words = with_default_serve(words)
     with group.make_context("keywarp", list(words)) as context:
         name, command, rest = group.resolve_command(context, words)
         with command.make_context(name, rest, parent=context) as inner:

@@ -25,7 +25,9 @@ RECORDS = 256
 # Eight-byte words at the start, each read and written in one piece.
 _PICTURES, _RECORDED, _WATCHING, _SLOT_BYTES, _HEAD_WORDS = 0, 1, 2, 3, 8
 _RECORD = struct.Struct(f"=QqIIIff{MOST_STAGES}f")
-_PICTURE = struct.Struct("=QQqqIII")
+_PICTURE = struct.Struct("=QQqqII")
+_CHECKSUM = struct.Struct("=I")
+_HEADER_BYTES = _PICTURE.size + _CHECKSUM.size
 _SLOTS = 3
 _MARGIN = 8  # records this close to being overwritten are left alone
 _TRIES = 4
@@ -60,8 +62,9 @@ class JpegPicture:
 class Ring:
     """The last pictures and records. One thread of one process writes; another process reads, neither ever waits.
 
-    Each picture carries its number and checksum, so that one which is overwritten while it is read is seen to be
-    damaged, on any processor. ``watching`` goes the other way: the reader says that it wants pictures.
+    Each picture carries its number and a checksum of all that belongs to it, so that one which is overwritten
+    while it is read is seen to be damaged, on any processor. ``watching`` goes the other way: the reader says
+    that it wants pictures.
     """
 
     def __init__(self, memory: shared_memory.SharedMemory) -> None:
@@ -74,7 +77,7 @@ class Ring:
     @classmethod
     def create(cls, picture_bytes: int) -> Ring:
         """A new ring for pictures of up to ``picture_bytes``. Raises OSError where there is no memory for it."""
-        slot = _PICTURE.size + picture_bytes
+        slot = _HEADER_BYTES + picture_bytes
         size = 8 * _HEAD_WORDS + RECORDS * _RECORD.size + _SLOTS * slot
         ring = cls(shared_memory.SharedMemory(create=True, size=size))
         try:
@@ -122,13 +125,14 @@ class Ring:
     ) -> bool:
         """Write a picture captured and published at ``times_ns``; False where it is too large."""
         length = len(jpeg)
-        if _PICTURE.size + length > self._head[_SLOT_BYTES]:
+        if _HEADER_BYTES + length > self._head[_SLOT_BYTES]:
             return False
         number = self._head[_PICTURES] + 1
         start = self._slot(number)
-        data = start + _PICTURE.size
+        data = start + _HEADER_BYTES
         self._buffer[data : data + length] = jpeg
-        _PICTURE.pack_into(self._buffer, start, number, index, *times_ns, flags, length, zlib.crc32(jpeg))
+        header = _PICTURE.pack(number, index, *times_ns, flags, length)
+        self._buffer[start:data] = header + _CHECKSUM.pack(zlib.crc32(jpeg, zlib.crc32(header)))
         self._head[_PICTURES] = number
         return True
 
@@ -139,12 +143,13 @@ class Ring:
             if number == 0:
                 return None
             start = self._slot(number)
-            found, index, capture_ns, published_ns, flags, length, crc = _PICTURE.unpack_from(
-                self._buffer, start
-            )
-            data = start + _PICTURE.size
-            jpeg = bytes(self._buffer[data : data + min(length, self._head[_SLOT_BYTES])])
-            if found == number and zlib.crc32(jpeg) == crc:
+            data = start + _HEADER_BYTES
+            head = bytes(self._buffer[start:data])
+            header = head[: _PICTURE.size]
+            (checksum,) = _CHECKSUM.unpack_from(head, _PICTURE.size)
+            found, index, capture_ns, published_ns, flags, length = _PICTURE.unpack(header)
+            jpeg = bytes(self._buffer[data : data + min(length, self._head[_SLOT_BYTES] - _HEADER_BYTES)])
+            if found == number and zlib.crc32(jpeg, zlib.crc32(header)) == checksum:
                 return JpegPicture(number, index, capture_ns, published_ns, flags, jpeg)
         return None
 

@@ -124,7 +124,7 @@ def check_report(report: dict[str, Any]) -> None:
     assert report["fps"] > 0
     assert report["wall_s"] > 0
     assert report["cpu_s"] > 0
-    assert 20 < report["peak_rss_mb"] < 2000
+    assert 20 < report["peak_rss_mb"] < 16_000  # of this process, with all the tests before
 
 
 def test_two_models_share_the_flow(call: Call) -> None:

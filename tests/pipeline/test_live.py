@@ -130,7 +130,7 @@ def test_a_viewer_that_stops_reading_changes_nothing(running: Pipeline, watching
             host = f"Host: 127.0.0.1:{running.port}\r\n"
             bad.sendall(f"GET /stream.mjpg HTTP/1.1\r\n{host}\r\n".encode())
             beside, p99_beside_ms = watching.watch(4.0), recent_p99_ms(running, 6.0)
-            assert running.ask("/report")["page"]["viewers"] == 2
+            assert running.ask("/report")["page"]["viewers"] >= 2  # one of an attempt before may be leaving
         assert beside.rate > 25
         if beside.rate > 0.95 * alone.rate and p99_beside_ms < 1.1 * p99_alone_ms:
             return
