@@ -23,6 +23,7 @@ import pytest
 
 from keywarp.models.card import ALIASES, BUNDLED
 from keywarp.pipeline.sources.video import VideoSource
+from keywarp.pipeline.timing import peak_rss_mb
 
 from .commands import Call, Ended, caller
 from .sources.films import pictures, read_all, real, write_film
@@ -124,7 +125,7 @@ def check_report(report: dict[str, Any]) -> None:
     assert report["fps"] > 0
     assert report["wall_s"] > 0
     assert report["cpu_s"] > 0
-    assert 20 < report["peak_rss_mb"] < 16_000  # of this process, with all the tests before
+    assert 20 < report["peak_rss_mb"] <= peak_rss_mb()  # of this process, with all the tests before and since
 
 
 def test_two_models_share_the_flow(call: Call) -> None:

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 TOKEN = "a token of these tests"
 RUNS = 50
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 2
 ARGUMENTS = (
     "run", "street:live=1,length=endless,size=192x112", "--model", "enet", "--size", "192x112",
     "--interval", "10", "--threads", "1", "--quiet",
@@ -88,7 +88,7 @@ def frames_in(path: Path) -> int:
 
 @posix
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # 50 s on two cores at rest
+@pytest.mark.timeout(400)  # 70 s on two cores at rest
 def test_a_signal_at_any_moment_leaves_every_frame_that_was_reported(tmp_path: Path) -> None:
     chance = random.Random(0)
     moments_s = [chance.uniform(0, 1) for _ in range(RUNS)]
@@ -122,7 +122,7 @@ def test_a_signal_at_any_moment_leaves_every_frame_that_was_reported(tmp_path: P
         played += out
     slowest_s = max(ended.stop_s for ended, _ in results)
     print(f"{played} frames, {SIDE_BY_SIDE} processes at a time: the slowest end took {slowest_s:.2f} s")
-    assert slowest_s < 2.0 * SIDE_BY_SIDE  # 2 s for one with the machine to itself
+    assert slowest_s < 2.0
 
 
 @posix
