@@ -125,7 +125,7 @@ def check_report(report: dict[str, Any]) -> None:
     assert report["fps"] > 0
     assert report["wall_s"] > 0
     assert report["cpu_s"] > 0
-    assert 20 < report["peak_rss_mb"] <= peak_rss_mb()  # of this process, with all the tests before and since
+    assert 20 < report["peak_rss_mb"] <= peak_rss_mb() + 0.1  # rounded; of this process, with all the tests before and since
 
 
 def test_two_models_share_the_flow(call: Call) -> None:
