@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .clock import Clock
@@ -213,6 +214,11 @@ def peak_rss_mb() -> float:
     """The largest resident set of this process so far, in units of 1,000,000 bytes; 0 on Windows."""
     if sys.platform == "win32":
         return 0.0
+    if (
+        sys.platform == "linux"
+    ):  # where getrusage tells of the parent too, from before this program was loaded
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     import resource
 
     unit_bytes = 1 if sys.platform == "darwin" else 1024
