@@ -53,6 +53,8 @@ class Decoder:
         self.broken_off: av.FFmpegError | None = None
         if stamp is not None:
             self._context.flags |= Flags.copy_opaque | Flags.low_delay
+            # A slice that lost its middle decodes to the end, of wrong bits: only then are some left over.
+            self._context.options = {"err_detect": "aggressive"}
 
     def lost(self, at_end: bool = True) -> int:
         """Frames that should have come out by now: at the end by the file's index, where it has one."""
