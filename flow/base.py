@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from keywarp.engines.base import Engine
+
+if TYPE_CHECKING:
+    from .motion_vectors import VectorChain
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -110,9 +115,19 @@ class Image(Protocol):
         """Brightness, (H, W) uint8, at ``size`` (None: as it is); made at most once, read-only."""
         ...
 
+    def bgr_at(self, size: Size) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR, C-contiguous, scaled to ``size``; made at most once, read-only."""
+        ...
+
     @property
     def known_step(self) -> StepFlow | None:
         """The step flow from the previous delivered frame, where the source knows it."""
+        ...
+
+    @property
+    def vectors(self) -> VectorChain:
+        """The codec's motion vectors of the frames since the previous delivered one, this one last; empty where
+        nothing is known of them."""
         ...
 
 
@@ -121,25 +136,66 @@ class StepEstimator(ABC):
 
     ``name`` is what ``--flow`` accepts. One thread at a time may call :meth:`step`: models that run side by
     side have an estimator each. Estimators keep no memory of frames. ``needs_known_step`` says that the flow
-    is the source's own, so that it works only where :attr:`Image.known_step` is not None.
+    is the source's own, so that it works only where :attr:`Image.known_step` is not None. ``wants_vectors``: it
+    uses :attr:`Image.vectors`, which sources export only when they are wanted; ``needs_vectors``: it is for streams
+    that have them.
     """
 
     name: str
     needs_known_step: bool = False
+    wants_vectors: bool = False
+    needs_vectors: bool = False
 
     @abstractmethod
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow of ``current``; both pictures have the same size."""
 
 
+@dataclass(frozen=True, slots=True)
+class PairSetup:
+    """How a pair estimator is to run: on which engine, in which precision, on how many threads (None: the engine's
+    choice). ``scale_for``: the model whose features a scale map is wanted for, None where none is.
+    """
+
+    engine: Engine
+    precision: str | None = None
+    threads: int | None = None
+    scale_for: str | None = None
+
+
 class PairEstimator(ABC):
-    """Estimates flow, and a scale map where it has one, for one pair of key frame and current frame."""
+    """Estimates flow, and a scale map where it has one, for one pair of key frame and current frame.
+
+    ``name`` is what ``--flow`` accepts. ``open``, then any number of pairs from one thread, then ``close``; then it
+    may be opened again.
+    """
 
     name: str
 
     @abstractmethod
+    def open(self, setup: PairSetup, frame_size: Size) -> None:
+        """Get ready for frames of one size. Raises UsageError for a size that it cannot take."""
+
+    @property
+    @abstractmethod
+    def grid_size(self) -> Size:
+        """Width and height of the flow's grid, once open."""
+
+    @property
+    @abstractmethod
+    def scale_channels(self) -> int | None:
+        """The channels of the scale map, once open; None where the flow comes without one."""
+
+    @abstractmethod
     def pair(self, key: Image, current: Image) -> PairFlow:
-        """The flow from ``current`` to ``key``; both pictures have the same size."""
+        """The flow from ``current`` to ``key``; both pictures have the size of the frames.
+
+        Its arrays may be the estimator's own: valid until the next call.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what was opened. May be called twice, and before ``open``."""
 
 
 def readonly(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,29 +1,62 @@
-"""Step estimators by name."""
+"""Estimators of flow by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 
-from keywarp.engines.errors import unknown_name
+from keywarp.engines.errors import UsageError, unknown_name
 
-from .base import Size, StepEstimator
+from .base import PairEstimator, Size, StepEstimator
+from .card import bundled_flows, network_names
+from .codec import CodecFlow
 from .dis import PRESETS, DisFlow, KnownFlow
+from .measured import MeasuredFlow
+from .pair_net import FlowNetFlow
 
 _ESTIMATORS: dict[str, Callable[[Size | None], StepEstimator]] = {
     "dis": DisFlow,
     **{f"dis:{preset}": partial(DisFlow, preset=preset) for preset in PRESETS},
     "source": KnownFlow,
+    "codec": CodecFlow,
+    "auto": MeasuredFlow,
 }
 
 
 def flow_names() -> tuple[str, ...]:
-    """What ``--flow`` accepts."""
+    """What ``--flow`` accepts, beside the path of a flow network's card."""
+    return (*step_names(), *pair_names())
+
+
+def step_names() -> tuple[str, ...]:
+    """The names of step estimators."""
     return tuple(_ESTIMATORS)
+
+
+def pair_names() -> tuple[str, ...]:
+    """The names of the FlowNets that come with keywarp."""
+    return tuple(bundled_flows())
+
+
+def wants_vectors(name: str) -> bool:
+    """Whether the flow called ``name`` uses motion vectors, which a source must be told of before it opens."""
+    return bool(getattr(_ESTIMATORS.get(name), "wants_vectors", False))
+
+
+def make_estimator(name: str, size: Size | None = None) -> StepEstimator | PairEstimator:
+    """The estimator of a name or of a flow card's path, on pictures of ``size`` (None: its own choice)."""
+    if name.endswith(".json") or name in pair_names():
+        return FlowNetFlow(name, size)
+    return make_step_estimator(name, size)
 
 
 def make_step_estimator(name: str, size: Size | None = None) -> StepEstimator:
     """The estimator called ``name`` on a grid of ``size`` (None: its own choice)."""
+    if name in network_names():
+        raise UsageError(
+            f"no weights of the flow network '{name}' come with keywarp (those that do: "
+            f"{', '.join(pair_names()) or 'none'}); train it, and give the path of its card"
+        )
     if name not in _ESTIMATORS:
-        raise unknown_name("flow", name, _ESTIMATORS)
+        raise unknown_name("flow", name, flow_names())
     return _ESTIMATORS[name](size)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.engines.base import Engine
-from keywarp.flow.base import KeyFlow, Size
+from keywarp.engines.errors import ModelError
+from keywarp.flow.base import KeyFlow, PairFlow, Size
 
 from .card import Card
 
@@ -101,8 +102,21 @@ class Model(ABC, Generic[Result]):
         """Run the full network on a prepared key frame."""
 
     @abstractmethod
-    def propagate(self, key: KeyOutput[Result], flow: KeyFlow) -> Result:
-        """The result on a later frame: what ``key`` carries, warped along ``flow``, and decoded."""
+    def propagate(self, key: KeyOutput[Result], flow: KeyFlow | PairFlow) -> Result:
+        """The result on a later frame: what ``key`` carries, warped along ``flow``, and decoded.
+
+        At level ``features`` what was warped is multiplied by the flow's scale map, where it has one (see
+        :meth:`open_scale`); at level ``result`` a scale map is of no use.
+        """
+
+    def open_scale(self, grid: Size, channels: int) -> None:
+        """Get ready for scale maps of ``channels`` on a ``grid`` (width, height); ``open`` comes first.
+
+        Raises ModelError where this model's features cannot be multiplied by such a map.
+        """
+        raise ModelError(
+            f"model '{self.card.name}' takes no scale map; use a flow without one, such as --flow dis"
+        )
 
     @abstractmethod
     def set_level(self, level: Level) -> None:

@@ -6,38 +6,35 @@ models in ``keywarp/models/weights``; a user's own card is named by its path.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from keywarp.engines.card import FileEntry as FileEntry
+from keywarp.engines.card import Provenance as Provenance
+from keywarp.engines.card import Strict, parse_card
+from keywarp.engines.card import file_sha256 as file_sha256
+from keywarp.engines.card import part_path as part_path
 from keywarp.engines.errors import ModelError, unknown_name
 
 BUNDLED = Path(__file__).parent / "weights"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class FeatureMap(Strict):
+    """One map of key features: (1, ``channels``, H / ``stride_px``, W / ``stride_px``) float32.
 
-
-class FileEntry(_Strict):
-    """One file of a model, named relative to its card."""
-
-    path: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class FeatureMap(_Strict):
-    """One map of key features: (1, ``channels``, H / ``stride_px``, W / ``stride_px``) float32."""
+    ``parts``: those that take it. What a scale map multiplies may differ from what is warped without one.
+    """
 
     name: str
     channels: int = Field(gt=0)
     stride_px: int = Field(gt=0)
+    parts: list[str] = Field(default_factory=lambda: ["warp_head", "warp_scale_head"])
 
 
-class InputCard(_Strict):
+class InputCard(Strict):
     """What the network takes: uint8 BGR (1, H, W, 3), H and W multiples of ``stride_px``.
 
     ``width`` x ``height`` is the size that the weights are best at; larger frames are scaled to about its
@@ -49,21 +46,10 @@ class InputCard(_Strict):
     height: int = Field(gt=0)
 
 
-class Provenance(_Strict):
-    """Where weights come from. ``command`` makes them again; ``accuracy`` maps a named test to its figures."""
-
-    data: list[str]
-    licence: str
-    recipe: str
-    command: str
-    seed: int
-    training_minutes: float
-    accuracy: dict[str, dict[str, float]] = Field(default_factory=dict)
-    notes: str = ""
-
-
-class Card(_Strict):
-    """A model's card. ``files`` maps a part (``key``, ``warp_head``, ``weights``) to its file."""
+class Card(Strict):
+    """A model's card. ``files`` maps a part (``key``, ``warp_head``, ``weights``) to its file, ``features`` lists
+    what the part ``key`` yields beside labels, in order.
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -77,6 +63,10 @@ class Card(_Strict):
     parameters: int
     files: dict[str, FileEntry]
     provenance: Provenance
+
+    def maps_of(self, part: str) -> tuple[FeatureMap, ...]:
+        """The feature maps that a part takes, in order."""
+        return tuple(map_ for map_ in self.features if part in map_.parts)
 
     def to_json(self) -> str:
         """The card as the text of its file."""
@@ -110,33 +100,4 @@ def find_card(name_or_path: str) -> Path:
 
 def read_card(path: Path) -> Card:
     """The card in a file. Raises :class:`ModelError` that names the first field that is wrong."""
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ModelError(f"model card '{path}' cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelError(f"model card '{path}' is not valid: {where}: {first['msg']}") from error
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file as 64 hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def part_path(card: Card, card_path: Path, part: str) -> Path:
-    """The path of a model's part, its checksum verified. Raises :class:`ModelError` if it is not as named."""
-    if part not in card.files:
-        raise ModelError(f"model '{card.name}' has no part '{part}' (it has: {', '.join(card.files)})")
-    entry = card.files[part]
-    path = card_path.parent / entry.path
-    if not path.is_file():
-        raise ModelError(f"model '{card.name}' lacks its file '{path}'; reinstall keywarp or export it again")
-    found = file_sha256(path)
-    if found != entry.sha256:
-        raise ModelError(
-            f"'{path}' is damaged or not the file that its card names: its SHA-256 is {found[:12]}…, "
-            f"the card says {entry.sha256[:12]}…; reinstall keywarp or export it again"
-        )
-    return path
+    return parse_card(Card, path, "model card")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import ptflops
 import torch
 from torch import Tensor, nn
 
-from keywarp.engines.errors import UsageError
+from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.flow.flownet import FLOWNETS, FlowNet
 
-from .networks.enet import ENet
+from .networks.base import SegmentationNetwork
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 FLOPS_PER_MAC = 2
 BYTES_FP16 = 2
@@ -47,7 +51,7 @@ class Complexity:
         return {**asdict(self), "flops": self.flops, "fp16_bytes": self.fp16_bytes}
 
 
-def complexity(network: ENet, size: tuple[int, int]) -> Complexity:
+def complexity(network: SegmentationNetwork, size: tuple[int, int]) -> Complexity:
     """Parameters and operations of a network on pictures of ``size`` (width, height) in pixels.
 
     Raises UsageError for a size that is not a multiple of the network's stride.
@@ -59,17 +63,58 @@ def complexity(network: ENet, size: tuple[int, int]) -> Complexity:
     feature_px = network.feature_stride_px
     feature_shape = (network.feature_channels, height // feature_px, width // feature_px)
     parts = {
-        "features": _macs(_Features(network), (3, height, width)),
-        "head": _macs(_Head(network), feature_shape),
+        "features": count_macs(_Features(network), (3, height, width)),
+        "head": count_macs(_Head(network), feature_shape),
     }
     parameters = sum(p.numel() for p in network.parameters())
     return Complexity(width, height, parameters, sum(parts.values()), parts)
 
 
+def flow_complexity(name: str, size: tuple[int, int]) -> Complexity:
+    """Parameters and operations of a flow network, without scale map, on a pair of pictures of ``size`` (width,
+    height) in pixels, which it halves itself.
+
+    Raises UsageError for an unknown name and for a size that it cannot take.
+    """
+    if name not in FLOWNETS:
+        raise unknown_name("flow network", name, FLOWNETS)
+    network, (width, height) = hollow(FLOWNETS[name]), size
+    smallest_px = network.smallest_side_px
+    if min(size) < smallest_px:
+        raise UsageError(
+            f"size {width}x{height}: {name} takes pictures of at least {smallest_px}x{smallest_px}"
+        )
+    parameters = sum(p.numel() for p in network.parameters())
+    return Complexity(width, height, parameters, count_macs(Pair(network), (6, height, width)))
+
+
+def hollow(make: Callable[[], AnyNetwork]) -> AnyNetwork:
+    """A network whose weights are all 0, made without the time that random ones take."""
+    with torch.device("meta"):
+        network = make()
+    network.to_empty(device="cpu")
+    for value in network.state_dict().values():
+        value.zero_()
+    return network
+
+
+class Pair(nn.Module):
+    """A flow network on a pair in one tensor (N, 6, H, W), which is what ptflops can make up."""
+
+    def __init__(self, network: FlowNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """The flow alone."""
+        flow: Tensor = self.network(pair[:, :3], pair[:, 3:])[0]
+        return flow
+
+
 class _Features(nn.Module):
     """The features of a network as a module of its own, which is what ptflops counts."""
 
-    def __init__(self, network: ENet) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -78,7 +123,7 @@ class _Features(nn.Module):
 
 
 class _Head(nn.Module):
-    def __init__(self, network: ENet) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -86,7 +131,11 @@ class _Head(nn.Module):
         return self.network.head(features)
 
 
-def _macs(part: nn.Module, shape: tuple[int, ...]) -> int:
+def count_macs(part: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates of a module on one input of ``shape`` (C, H, W), as ptflops counts them.
+
+    Transposed convolutions are counted at their input's resolution: each of its values meets each weight once.
+    """
     was_training = part.training
     with torch.no_grad():
         macs, _ = ptflops.get_model_complexity_info(

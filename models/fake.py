@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keywarp.flow.base import KeyFlow, Size
+from keywarp.flow.base import KeyFlow, PairFlow, Size
 from keywarp.flow.warp import warp_labels
 
 from .base import Array, KeyOutput, Level, Model, Picture, Setup
@@ -19,7 +19,7 @@ class FakeModel(Model[SegmentationMap]):
     """Takes a pixel's class from its blue channel: value modulo the number of classes.
 
     Carries the labels, warps them by nearest neighbour, and records its calls: ``calls`` holds "open",
-    "features", "propagate" and "close" in order. ``fail_on`` makes that call (counted from 1) of
+    "features", "propagate", "scale" and "close" in order. ``fail_on`` makes that call (counted from 1) of
     ``features`` raise a RuntimeError.
     """
 
@@ -73,10 +73,14 @@ class FakeModel(Model[SegmentationMap]):
         labels = image[0, :, :, 0] % len(CAMVID)
         return KeyOutput(SegmentationMap(labels, CAMVID), {"labels": labels})
 
-    def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow) -> SegmentationMap:
+    def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
         """The key frame's labels, warped."""
         self.calls.append("propagate")
         return SegmentationMap(warp_labels(key.carried["labels"], flow.field), CAMVID)
+
+    def open_scale(self, grid: Size, channels: int) -> None:
+        """Record the call."""
+        self.calls.append("scale")
 
     def set_level(self, level: Level) -> None:
         """Record the call."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from keywarp.engines.base import NetworkSource, Plan, Session
 from keywarp.engines.errors import EngineError, ModelError, UsageError, unknown_name
 from keywarp.engines.onnx_file import OnnxFile
-from keywarp.flow.base import KeyFlow, Size, resize_field
+from keywarp.flow.base import Field, KeyFlow, PairFlow, Size, resize_field
 from keywarp.flow.warp import warp_labels
 
 from .base import Array, KeyOutput, Level, Model, Picture, Setup
-from .card import Card, InputCard, part_path, read_card
+from .card import Card, FeatureMap, InputCard, part_path, read_card
 from .labels import CLASS_SETS, ClassSet
 from .results import SegmentationMap
 
@@ -27,10 +27,13 @@ Labels = NDArray[np.uint8]
 
 
 class SegmentationModel(Model[SegmentationMap]):
-    """A network with the parts ``key`` (image to features and labels) and ``warp_head`` (features, flow to
-    labels), as :mod:`keywarp.models.export` writes them.
+    """A network with the parts ``key`` (image to features and labels), ``warp_head`` (features and flow to labels)
+    and, for FlowNets with a scale map, ``warp_scale_head``, as :mod:`keywarp.models.export` writes them.
 
-    The network runs at :attr:`input_size`; results have the size of the frames.
+    The network runs at :attr:`input_size`; results have the size of the frames. The card may declare several
+    feature maps, of different strides, and which part takes which: the parts take and yield them by name.
+    ``warp_head`` takes the flow in cells of its first map's grid; ``warp_scale_head`` in cells of its own, and a
+    scale map with the channels of all its maps in order.
     """
 
     def __init__(self, card_path: Path) -> None:
@@ -42,6 +45,8 @@ class SegmentationModel(Model[SegmentationMap]):
         self._input_size: Size = (0, 0)
         self._key: Session | None = None
         self._warp_head: Session | None = None
+        self._warp_scale_head: Session | None = None
+        self._grid: Size = (0, 0)
         self._runs_on = ""
 
     @property
@@ -64,7 +69,7 @@ class SegmentationModel(Model[SegmentationMap]):
         self._setup = setup
         self._frame_size = frame_size
         self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
-        plan = self._compile("key", {"image": self._image_shape()}, ("features", "labels"))
+        plan = self._compile("key", {"image": self._image_shape()}, (*self._maps, "labels"))
         self._runs_on = f"{plan.engine} {plan.precision}"
         self._key = plan.session(threads=setup.threads, buffers=2)
         self._open_level()
@@ -81,19 +86,54 @@ class SegmentationModel(Model[SegmentationMap]):
         labels = outputs["labels"][0]
         result = self._decode(labels)
         if self._carries_features:
-            return KeyOutput(result, {"features": outputs["features"]})
+            return KeyOutput(result, {name: outputs[name] for name in self._maps})
         # At the frame's own size the result is a copy of the labels: later frames can share it.
         carried = result.labels if result.labels.shape == labels.shape else labels.copy()
         return KeyOutput(result, {"labels": carried})
 
-    def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow) -> SegmentationMap:
-        """Warp features and run the head, or warp the labels."""
+    def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
+        """Warp features, multiply them by the scale map if there is one, and run the head; or warp the labels."""
         if "labels" in key.carried:
             return self._decode(warp_labels(key.carried["labels"], flow.field), own=True)
+        if isinstance(flow, PairFlow) and flow.scale is not None:
+            assert self._warp_scale_head is not None, "open_scale comes first"
+            scaled = {"flow": _batch(flow.field), "scale": _batch(flow.scale)}
+            maps = self._carried(key, "warp_scale_head")
+            return self._decode(self._warp_scale_head.infer({**maps, **scaled})["labels"][0])
         assert self._warp_head is not None, "open comes first"
-        field = resize_field(flow.field, self._feature_size())
-        inputs = {"features": key.carried["features"], "flow": np.ascontiguousarray(field)[np.newaxis]}
+        field: Field = resize_field(flow.field, self._map_size(self.card.maps_of("warp_head")[0]))
+        inputs = {**self._carried(key, "warp_head"), "flow": _batch(field)}
         return self._decode(self._warp_head.infer(inputs)["labels"][0])
+
+    def _carried(self, key: KeyOutput[SegmentationMap], part: str) -> dict[str, Array]:
+        """Those of the maps that a part takes."""
+        return {map_.name: key.carried[map_.name] for map_ in self.card.maps_of(part)}
+
+    def open_scale(self, grid: Size, channels: int) -> None:
+        """Compile what multiplies by a scale map of this size, unless that was done before."""
+        own = sum(map_.channels for map_ in self.card.maps_of("warp_scale_head"))
+        if channels != own:
+            raise ModelError(
+                f"model '{self.card.name}' has features of {own} channels, and the flow a scale map of {channels}; "
+                "use a flow that was trained for this model, or --flow dis"
+            )
+        if self._warp_scale_head is not None and grid == self._grid:
+            return
+        assert self._setup is not None, "open comes first"
+        if "warp_scale_head" not in self.card.files:
+            raise ModelError(
+                f"model '{self.card.name}' lacks the part 'warp_scale_head', which multiplies features by a scale "
+                "map; export it again with keywarp export"
+            )
+        flow = {"flow": (1, grid[1], grid[0], 2), "scale": (1, channels, grid[1], grid[0])}
+        plan = self._compile(
+            "warp_scale_head", {**self._feature_shapes("warp_scale_head"), **flow}, ("labels",)
+        )
+        session = plan.session(threads=self._setup.threads)
+        session.infer({spec.name: np.zeros(spec.shape, spec.dtype) for spec in plan.inputs})
+        if self._warp_scale_head is not None:
+            self._warp_scale_head.close()
+        self._warp_scale_head, self._grid = session, grid
 
     def set_level(self, level: Level) -> None:
         """Takes a moment where the level was not used before: its part is compiled."""
@@ -113,16 +153,16 @@ class SegmentationModel(Model[SegmentationMap]):
         """Compile what the level needs beside the key part."""
         if self._carries_features and self._warp_head is None:
             assert self._setup is not None
-            shapes = {"features": self._feature_shape(), "flow": self._flow_shape()}
+            shapes = {**self._feature_shapes("warp_head"), "flow": self._flow_shape()}
             warp_head = self._compile("warp_head", shapes, ("labels",))
             self._warp_head = warp_head.session(threads=self._setup.threads)
 
     def close(self) -> None:
         """Free the sessions."""
-        for session in (self._key, self._warp_head):
+        for session in (self._key, self._warp_head, self._warp_scale_head):
             if session is not None:
                 session.close()
-        self._key = self._warp_head = None
+        self._key = self._warp_head = self._warp_scale_head = None
 
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
@@ -144,7 +184,8 @@ class SegmentationModel(Model[SegmentationMap]):
         """The part in torch, for the engine that runs networks themselves."""
         from .networks.parts import part_of_weights
 
-        return part_of_weights(part_path(self.card, self._card_path, "weights"), part)
+        weights = part_path(self.card, self._card_path, "weights")
+        return part_of_weights(self.card.network, weights, part, len(self.card.classes))
 
     def _decode(self, labels: Labels, *, own: bool = False) -> SegmentationMap:
         """Labels at the frame's size, in memory of their own."""
@@ -158,26 +199,35 @@ class SegmentationModel(Model[SegmentationMap]):
     def _warm_up(self) -> None:
         assert self._key is not None
         outputs = self._key.infer({"image": np.zeros(self._image_shape(), np.uint8)})
-        features = outputs["features"]
         if self._warp_head is not None:
-            flow = np.zeros(self._flow_shape(), np.float32)
-            self._warp_head.infer({"features": features, "flow": flow})
+            maps = {map_.name: outputs[map_.name] for map_ in self.card.maps_of("warp_head")}
+            self._warp_head.infer({**maps, "flow": np.zeros(self._flow_shape(), np.float32)})
 
     def _image_shape(self) -> tuple[int, ...]:
         width, height = self._input_size
         return (1, height, width, 3)
 
-    def _feature_size(self) -> Size:
-        stride_px = self.card.features[0].stride_px
-        return self._input_size[0] // stride_px, self._input_size[1] // stride_px
+    @property
+    def _maps(self) -> tuple[str, ...]:
+        """The names of the feature maps."""
+        return tuple(map_.name for map_ in self.card.features)
 
-    def _feature_shape(self) -> tuple[int, ...]:
-        width, height = self._feature_size()
-        return (1, self.card.features[0].channels, height, width)
+    def _map_size(self, map_: FeatureMap) -> Size:
+        return self._input_size[0] // map_.stride_px, self._input_size[1] // map_.stride_px
+
+    def _feature_shapes(self, part: str) -> dict[str, tuple[int, ...]]:
+        maps = self.card.maps_of(part)
+        sizes = {map_.name: (map_.channels, *self._map_size(map_)[::-1]) for map_ in maps}
+        return {name: (1, *shape) for name, shape in sizes.items()}
 
     def _flow_shape(self) -> tuple[int, ...]:
-        width, height = self._feature_size()
+        width, height = self._map_size(self.card.maps_of("warp_head")[0])
         return (1, height, width, 2)
+
+
+def _batch(array: Array) -> Array:
+    """One array as a batch, C-contiguous."""
+    return np.ascontiguousarray(array)[np.newaxis]
 
 
 def choose_input_size(card: InputCard, frame_size: Size, wanted: Size | None) -> Size:
@@ -194,7 +244,12 @@ def choose_input_size(card: InputCard, frame_size: Size, wanted: Size | None) ->
             )
         return wanted
     shrink = min(1.0, math.sqrt(card.width * card.height / (frame_size[0] * frame_size[1])))
-    width, height = (max(stride_px, round(side * shrink / stride_px) * stride_px) for side in frame_size)
+    return nearest((frame_size[0] * shrink, frame_size[1] * shrink), stride_px)
+
+
+def nearest(size: tuple[float, float], stride_px: int) -> Size:
+    """The nearest size whose width and height are multiples of a stride."""
+    width, height = (max(stride_px, round(side / stride_px) * stride_px) for side in size)
     return width, height
 
 

@@ -56,7 +56,9 @@ def _named(value: object) -> object:
 
 
 class FlowConfig(_Strict):
-    """Step flow: an estimator's name (``dis:fast``, ``source``) and its grid (None: its own choice)."""
+    """Flow: an estimator's name (``dis:fast``, ``source``, ``flownet-inception``), or the path of a flow network's
+    card, and the size of the pictures that it compares (None: its own choice).
+    """
 
     method: str = "dis"
     size: SizeText | None = None
@@ -125,8 +127,9 @@ class ServeConfig(_Strict):
 class RunConfig(_Strict):
     """A whole run, but for its source.
 
-    ``interval``: every how many delivered frames the models run in full. ``level``: what is propagated
-    between. ``size``: the frames' size in the graph and in the outputs (None: the source's).
+    ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
+    ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``size``: the
+    frames' size in the graph and in the outputs (None: the source's).
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -135,6 +138,7 @@ class RunConfig(_Strict):
     engine: str = "auto"
     precision: str | None = None
     interval: Interval = 10
+    policy: str = "fixed"
     level: LevelName = "features"
     flow: FlowConfig = FlowConfig()
     size: SizeText | None = None

@@ -19,7 +19,7 @@ class Knobs:
     """What the controls are set to.
 
     ``interval``: delivered frames from one key frame to the next. ``level``: what is propagated between them.
-    ``flow``: the step estimator. ``enabled``: whether the models run; without them the picture is shown as it is.
+    ``flow``: the estimator. ``enabled``: whether the models run; without them the picture is shown as it is.
     ``opacity`` of the overlay's colours, 0 to 1. ``paused``: nothing new is let in. ``recording``: whether
     sinks of the kind ``record:`` write.
     """
@@ -34,10 +34,14 @@ class Knobs:
 
 
 class Controls:
-    """The knobs of one run. Any thread may read them, and change them; a change acts on the next frame."""
+    """The knobs of one run. Any thread may read them, and change them; a change acts on the next frame.
+
+    ``flows``: what the flow may be set to: every name, and what it was at first, which may be the path of a card.
+    """
 
     def __init__(self, knobs: Knobs | None = None) -> None:
         self._knobs = knobs or Knobs()
+        self.flows = tuple(dict.fromkeys((*flow_names(), self._knobs.flow)))
         self._lock = threading.Lock()
 
     @property
@@ -47,7 +51,7 @@ class Controls:
 
     def change(self, changes: Mapping[str, Any]) -> Knobs:
         """Set the named knobs, all or none. Raises :class:`UsageError` with what is accepted."""
-        checked: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
+        checked: dict[str, Any] = {name: _checked(name, value, self.flows) for name, value in changes.items()}
         with self._lock:
             self._knobs = replace(self._knobs, **checked)
             return self._knobs
@@ -57,7 +61,7 @@ class Controls:
         return asdict(self._knobs)
 
 
-def _checked(name: str, value: object) -> object:
+def _checked(name: str, value: object, flows: tuple[str, ...]) -> object:
     known = [field.name for field in fields(Knobs)]
     if name not in known:
         raise unknown_name("control", name, known)
@@ -75,7 +79,7 @@ def _checked(name: str, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise UsageError(f"control 'opacity' is a number from 0 to 1; given: {value!r}")
         return float(value)
-    accepted = LEVELS if name == "level" else flow_names()
+    accepted = LEVELS if name == "level" else flows
     if not isinstance(value, str) or value not in accepted:
         raise unknown_name(name, str(value), accepted)
     return value

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from keywarp.engines.errors import GraphError, KeywarpError, SourceError, StageError
 
 from .clock import Clock, MonotonicClock
-from .frame import Frame, JoinedStep
+from .frame import Frame, over_drop
 from .link import Link
 from .packet import Packet, Span
 from .sources.base import Source
@@ -497,11 +497,8 @@ def _thread(work: Callable[[], None], name: str, *, urgent: bool = False) -> thr
 
 def _succeed(dropped: Packet, following: Packet) -> Packet:
     """The packet after a dropped one: its step flow now leads over the gap."""
-    lost, frame = dropped.frame, following.frame
-    if lost.frozen:
-        return following
-    step = JoinedStep.of(lost.step, frame.step)
-    following.frame = replace(frame, step=step, after_gap=lost.after_gap or frame.after_gap)
+    if not dropped.frame.frozen:
+        following.frame = over_drop(dropped.frame, following.frame)
     return following
 
 

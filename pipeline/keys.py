@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keywarp.flow.base import StepFlow
+from keywarp.flow.keyframes import Cause
 from keywarp.models.results import SegmentationMap
 
 from .packet import Key
@@ -14,12 +15,14 @@ from .picture import Picture
 @dataclass(frozen=True, slots=True)
 class Propagation:
     """How a model came to its result: ``is_key`` for a full run on this frame; ``age`` is the number of
-    delivered frames since the key frame that the result comes from, ``key_index`` that frame's index.
+    delivered frames since the key frame that the result comes from, ``key_index`` that frame's index. ``cause``:
+    why that frame was made a key frame; None where no model ran.
     """
 
     is_key: bool
     age: int
     key_index: int
+    cause: Cause | None = None
 
 
 PROPAGATION: Key[Propagation] = Key("propagation")

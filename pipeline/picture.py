@@ -109,6 +109,10 @@ class Picture:
         """A picture that keeps (H, W, 3) uint8 BGR pixels; they must not be written any more."""
         return cls(bgr=pixels)
 
+    def anew(self) -> Picture:
+        """The same pixels, in no other form yet: what is made of it is not kept with this one."""
+        return Picture(av_frame=self._av, bgr=self._bgr)
+
     @property
     def bgr(self) -> Pixels:
         """(H, W, 3) uint8 BGR, C-contiguous, as OpenCV has it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
-from keywarp.flow.build import make_step_estimator
-from keywarp.flow.keyframes import FixedInterval, KeyframePolicy
+from keywarp.flow.build import make_estimator, wants_vectors
+from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.base import Model, Setup
 from keywarp.models.build import load_model
 from keywarp.models.results import SegmentationMap
@@ -79,6 +80,10 @@ class Run:
         self.controls = Controls(_knobs(self.config))
         self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
+        if (
+            wants_vectors(self.config.flow.method) or self.config.serve is not None
+        ):  # a page may change the flow
+            self.source.want_vectors()
         self.source_name = _name_of(source)
         self.models = list(self._parts.models or (load_model(entry.name) for entry in self.config.models))
         self._page = self._make_page()
@@ -121,6 +126,7 @@ class Run:
         """The timing so far, as docs/report.md describes it. ``frames.in`` is ``out`` + ``dropped`` at the end."""
         return self.timing.report(
             frames_in=self.graph.frames_in + self.source.losses.total,
+            policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
             dropped=self.dropped_by_cause,
             frozen=self.graph.frozen,
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
@@ -196,15 +202,21 @@ class Run:
         return Propagate(
             model,
             setup,
-            policy=self._parts.policy or FixedInterval(entry.interval or config.interval),
+            policy=self._policy(entry),
             controls=self.controls,
             flow_size=config.flow.size,
             # One for each model: they run side by side, and an estimator takes one call at a time.
-            steps=make_step_estimator(config.flow.method, config.flow.size),
+            steps=make_estimator(config.flow.method, config.flow.size),
             result=SEGMENTATION.of(name) if name else SEGMENTATION,
             propagation=PROPAGATION.of(name) if name else PROPAGATION,
             name=f"perceive-{name}" if name else "perceive",
         )
+
+    def _policy(self, entry: ModelConfig) -> KeyframePolicy:
+        """A model's own: policies may remember its stream."""
+        if self._parts.policy is not None:
+            return deepcopy(self._parts.policy)
+        return make_policy(self.config.policy, entry.interval or self.config.interval)
 
     def _title(self) -> str:
         model = self.models[0]

@@ -22,7 +22,8 @@ class StreamInfo:
     unknown. ``frame_count`` is the expected number of frames, None for live or unknown. ``audio`` is a file
     whose audio belongs to this stream. ``live`` streams do not wait: what is not taken is lost.
     ``paths`` are the local files or folders that the frames come from.
-    ``knows_step``: every frame but the first carries its exact step flow.
+    ``knows_step``: every frame but the first carries its exact step flow. ``codec``: FFmpeg's name of the video
+    codec, None where there is none. ``has_vectors``: frames carry its motion vectors, as far as there are any.
     """
 
     name: str
@@ -34,6 +35,8 @@ class StreamInfo:
     audio: Path | None = None
     paths: tuple[Path, ...] = ()
     knows_step: bool = False
+    codec: str | None = None
+    has_vectors: bool = False
 
 
 class Stage(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +144,7 @@ class RunTiming:
         self.latency = ByKind()
         self.frames_out = 0
         self.frames_key = 0
+        self.keys_by_cause: Counter[str] = Counter()
         self.recent = Recent()
         self.key_age: int | None = None
         """Of the latest frame, by the first model."""
@@ -152,7 +153,10 @@ class RunTiming:
         """Take in a finished packet. Frozen ones are no frames of the stream: they count nowhere."""
         if packet.frame.frozen:
             return
-        is_key = any((found := packet.get(key)) is not None and found.is_key for key in self._propagations)
+        found = [propagation for key in self._propagations if (propagation := packet.get(key)) is not None]
+        made = [propagation.cause for propagation in found if propagation.is_key]
+        is_key = bool(made)
+        self.keys_by_cause.update(cause for cause in made[:1] if cause is not None)
         first = packet.get(self._propagations[0])
         self.key_age = None if first is None else first.age
         self.frames_out += 1
@@ -180,23 +184,27 @@ class RunTiming:
         *,
         frames_in: int,
         dropped: Mapping[str, int],
+        policy: str | None = None,
         frozen: int = 0,
         missed: Mapping[str, int] | None = None,
         written: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
         """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
 
-        ``dropped``: frames by cause. ``missed``: frames that a slow sink of a live stream let pass, by its name;
-        ``written``: what each sink has accepted.
+        ``dropped``: frames by cause. ``policy``: what chose the key frames. ``missed``: frames that a slow sink of
+        a live stream let pass, by its name; ``written``: what each sink has accepted.
         """
         return {
             "schema": SCHEMA,
+            "policy": policy,
             "frames": {
                 "in": frames_in,
                 "out": self.frames_out,
                 "dropped": sum(dropped.values()),
                 "dropped_by_cause": dict(dropped),
                 "key": self.frames_key,
+                "key_by_cause": dict(self.keys_by_cause),
+                "key_share": round(self.frames_key / self.frames_out, 4) if self.frames_out else None,
                 "frozen": frozen,
                 "missed": dict(missed or {}),
                 "written": dict(written or {}),

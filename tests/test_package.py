@@ -71,19 +71,16 @@ def test_the_wheel_holds_the_packages_their_data_and_nothing_else(wheel: Path, t
     wanted |= {str(path.relative_to(tree)) for package in PACKAGES for path in (tree / package).rglob("*.py")}
     wanted |= {str(path.relative_to(tree)) for path in (tree / "configs").rglob("*.yaml")}
     wanted |= {str(path.relative_to(tree)) for path in (tree / "pipeline" / "page" / "assets").iterdir()}
-    weights = tree / "models" / "weights"
-    cards = list(weights.glob("*.json"))
-    assert cards
-    wanted |= {
-        str(path.relative_to(tree))
-        for path in [*cards, *weights.glob("*.onnx"), *weights.glob("*.safetensors")]
-    }
+    assert list((tree / "models" / "weights").glob("*.json"))
+    for weights in (tree / "models" / "weights", tree / "flow" / "weights"):
+        kinds = ("*.json", "*.onnx", "*.safetensors")
+        wanted |= {str(path.relative_to(tree)) for kind in kinds for path in weights.glob(kind)}
     assert inside == wanted
     assert f"{info}/licenses/LICENSE" in names
 
 
 def test_the_wheel_is_small(wheel: Path) -> None:
-    assert wheel.stat().st_size < 5_000_000
+    assert wheel.stat().st_size < 15_000_000, "a FlowNet is 9 MB of it"
 
 
 _DEMO = """

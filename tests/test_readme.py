@@ -22,7 +22,7 @@ from keywarp.models.datasets import labels_beside, parse_data
 from keywarp.pipeline.cli import main
 from keywarp.pipeline.cli.app import app, with_default_serve
 
-from .pipeline.labelled import mixed, write_labels, write_pairs
+from .pipeline.labelled import mixed, write_chairs, write_labels, write_pairs
 from .pipeline.sources.films import pictures, write_film
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ TEXTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = ("bash", "sh", "shell", "console")
 # What needs a device, a network or many minutes is parsed only.
-_RUNS = ("run", "demo", "models", "doctor", "complexity", "eval")
+_RUNS = ("run", "demo", "models", "doctor", "complexity", "eval", "curve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,11 @@ def _provide(source: str) -> None:
 
 
 def _provide_labelled(data: str | None, split: str | None, sequence: str | None, labels: Path | None) -> None:
-    """The pictures, frames and label maps that an evaluation asks for."""
-    if data is not None:
+    """The pictures, frames, label maps and flows that an evaluation asks for."""
+    kind, _, place_of_data = (data or "").partition(":")
+    if kind == "chairs":
+        write_chairs(Path(place_of_data), [(3, 4)])
+    elif data is not None and kind != "street":
         write_pairs(parse_data(data)[1] / (split or ""), [mixed(index) for index in range(2)])
     if sequence is not None:
         place, frames = Path(sequence), 10
@@ -189,6 +192,8 @@ def test_every_command_that_needs_no_device_works(
         words = ["street:length=4,size=160x96" if word == "street:" else word for word in words]
     if name == "eval":
         _provide_labelled(*(arguments[key] for key in ("data", "split", "sequence", "labels")))
+    if name == "curve":
+        _provide(arguments["video"])
     if arguments.get("config") and arguments["config"].endswith((".yaml", ".yml")):
         Path(arguments["config"]).write_text("interval: 5\n")
     monkeypatch.setattr(sys, "argv", ["keywarp", *words])
@@ -202,7 +207,10 @@ def test_every_command_that_needs_no_device_works(
     if arguments.get("report") is not None:
         assert json.loads(Path(arguments["report"]).read_text())["frames"]["out"] > 0
     if name == "eval" and arguments["json"] is not None:
-        assert 0 <= json.loads(Path(arguments["json"]).read_text())["miou"] <= 1
+        found = json.loads(Path(arguments["json"]).read_text())
+        assert found["sets"] if "sets" in found else 0 <= found["miou"] <= 1
+    if name == "curve":
+        assert json.loads((arguments["out"] / "curve.json").read_text())["points"]
 
 
 @pytest.mark.parametrize("code", _params(_blocks("python")))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
+from .base import SegmentationNetwork
 from .unpool import IndexPooling, Pooling, Position
 
 Activation = Callable[[int], nn.Module]
@@ -22,7 +23,7 @@ REDUCTION = 4
 BATCH_NORM_EPS = 1e-3
 
 
-class ENet(nn.Module):
+class ENet(SegmentationNetwork):
     """Segmentation of pictures (N, 3, H, W), H and W multiples of 8, into scores (N, classes, H, W).
 
     Pictures are float32 and normalised as the card of the weights says. ``features`` are what Deep
@@ -54,13 +55,9 @@ class ENet(nn.Module):
         self.stage5 = regular(16, dropout=late, act=relu)
         self.fullconv = nn.ConvTranspose2d(16, classes, 3, 2, padding=1, output_padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Scores of all classes, (N, classes, H, W)."""
-        return self.head(self.features(x))
-
     def features(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 16, H/2, W/2), not negative."""
-        self._check_size(x)
+        self.check_size(x)
         x = self.initial(x)  # (N, 16, H/2, W/2)
         x, position1 = self.down1(x, self.pooling)  # (N, 64, H/4, W/4)
         x = self.stage1(x)
@@ -68,13 +65,6 @@ class ENet(nn.Module):
         x = self.stage3(self.stage2(x))
         x = self.stage4(self.up4(x, position2, self.pooling))  # (N, 64, H/4, W/4)
         return self.stage5(self.up5(x, position1, self.pooling))  # (N, 16, H/2, W/2)
-
-    def _check_size(self, x: Tensor) -> None:
-        height, width = x.shape[-2:]
-        stride_px = self.input_stride_px
-        traced = not isinstance(height, int)  # then sizes are no numbers
-        if not traced and (height % stride_px or width % stride_px):
-            raise ValueError(f"ENet takes multiples of {stride_px} pixels; given {width}x{height}")
 
     def head(self, features: Tensor) -> Tensor:
         """(N, 16, H/2, W/2) -> scores (N, classes, H, W)."""

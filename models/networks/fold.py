@@ -8,12 +8,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold_norms(network: nn.Module) -> None:
+def fold_norms(network: nn.Module, *kinds: type[nn.Module]) -> None:
     """Fold each normalisation that follows a convolution in a sequence into it, in place.
 
-    The network is in eval mode and computes the same, but for rounding.
+    The network is in eval mode and computes the same, but for rounding. ``kinds``: the modules that are looked
+    into, which run their parts in the order of their definition as far as convolutions and normalisations go;
+    sequences alone where none are given.
     """
-    for sequence in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+    for sequence in [m for m in network.modules() if isinstance(m, kinds or nn.Sequential)]:
         for (before_name, before), (name, norm) in pairwise(list(sequence.named_children())):
             if isinstance(norm, nn.BatchNorm2d):
                 setattr(sequence, before_name, _folded(before, norm))

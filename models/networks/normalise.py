@@ -15,3 +15,15 @@ def normalise(images: Tensor) -> Tensor:
     # in the pictures' own layout: engines then need not move the pixels
     normal = (images.float() - torch.tensor(MEAN_BGR)) / torch.tensor(STD_BGR)
     return normal.permute(0, 3, 1, 2)
+
+
+IMAGENET_MEAN_BGR = (103.53, 116.28, 123.675)
+IMAGENET_STD_BGR = (57.375, 57.12, 58.395)
+"""What published weights for PyTorch were trained with: 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225 in RGB of 0 to
+1."""
+
+
+def normalise_as_imagenet(images: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32 RGB, as published ImageNet weights take it."""
+    normal = (images.float() - torch.tensor(IMAGENET_MEAN_BGR)) / torch.tensor(IMAGENET_STD_BGR)
+    return normal.flip(3).permute(0, 3, 1, 2)

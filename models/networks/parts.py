@@ -1,66 +1,100 @@
-"""A trained network as the parts that run: what is exported to ONNX, and what the torch engine runs itself."""
+"""A trained network as the parts that run: what is exported to ONNX, and what the torch engine runs itself.
+
+``key`` runs on key frames, the others between them: ``warp_head`` where the flow comes without a scale map,
+``warp_scale_head`` where it has one. How a network is cut into them is said by its
+:class:`~keywarp.models.networks.definition.Decoding`.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from keywarp.engines.errors import ModelError
 
-from .enet import ENet
-from .fast_head import FastLabels
-from .files import load_enet
-from .fold import fold_norms
-from .normalise import normalise
-from .unpool import PlacePooling
-from .warp import warp_features
+from .base import SegmentationNetwork
+from .definition import FEATURES, Decoding, Definition
+from .registry import get_network
+from .warp import propagate, warp_features
 
 
 class Key(nn.Module):
-    """Image, (1, H, W, 3) uint8 BGR -> features (1, 16, H/2, W/2) and labels (1, H, W) uint8."""
+    """Image, (1, H, W, 3) uint8 BGR -> what is carried without a scale map (1, C, h, w), the features (1, F, h, w)
+    where those are something else, and labels (1, H, W) uint8.
+    """
 
-    def __init__(self, network: ENet) -> None:
+    def __init__(
+        self, network: SegmentationNetwork, normalise: Callable[[Tensor], Tensor], decoding: Decoding
+    ) -> None:
         super().__init__()
         self.network = network
-        self.labels = FastLabels(network.fullconv)
+        self.normalise = normalise
+        self.decoding = decoding
+        self.carry, self.labels = decoding.carry, decoding.labels
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
-        features = self.network.features(normalise(image))
-        return features, self.labels(features)
+        features = self.network.features(self.normalise(image))
+        carried = self.carry(features)
+        maps = (features,) if self.decoding.name == FEATURES else (carried, features)
+        return *maps, self.labels(carried)
 
 
 class WarpHead(nn.Module):
-    """Features (1, 16, h, w) and flow (1, h, w, 2) in their cells -> labels (1, 2h, 2w) uint8."""
+    """What is carried, (1, C, h, w), and flow (1, h, w, 2) in its cells -> labels (1, H, W) uint8."""
 
-    def __init__(self, network: ENet) -> None:
+    def __init__(self, decoding: Decoding) -> None:
         super().__init__()
-        self.labels = FastLabels(network.fullconv)
+        self.labels = decoding.labels
 
-    def forward(self, features: Tensor, flow: Tensor) -> Tensor:
+    def forward(self, carried: Tensor, flow: Tensor) -> Tensor:
         """See the class."""
-        labels: Tensor = self.labels(warp_features(features, flow))
+        labels: Tensor = self.labels(warp_features(carried, flow))
         return labels
 
 
-def inference_parts(network: ENet) -> dict[str, nn.Module]:
-    """The parts ``key`` and ``warp_head``, normalisations folded. The network is left as it was.
+class WarpScaleHead(nn.Module):
+    """Features (1, F, h, w), flow (1, y, x, 2) and scale (1, F, y, x) -> labels (1, H, W) uint8.
 
-    Raises ModelError for weights that are NaN or infinite.
+    The flow is in cells of its own grid, which is the scale map's.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        super().__init__()
+        self.carry, self.labels = decoding.carry, decoding.labels
+
+    def forward(self, features: Tensor, flow: Tensor, scale: Tensor) -> Tensor:
+        """See the class."""
+        labels: Tensor = self.labels(self.carry(propagate(features, flow, scale)))
+        return labels
+
+
+def inference_parts(definition: Definition[Any], network: SegmentationNetwork) -> dict[str, nn.Module]:
+    """The parts ``key``, ``warp_head`` and ``warp_scale_head``, normalisations folded.
+
+    The network is left as it was. Raises ModelError for weights that are NaN or infinite.
     """
     network = copy.deepcopy(network).eval()
     refuse_not_finite(network)
-    network.pooling = PlacePooling()
-    fold_norms(network)
-    return {"key": Key(network).eval(), "warp_head": WarpHead(network).eval()}
+    definition.prepare(network)
+    decoding = definition.decoding(network)
+    parts = {
+        "key": Key(network, definition.normalise, decoding),
+        "warp_head": WarpHead(decoding),
+        "warp_scale_head": WarpScaleHead(decoding),
+    }
+    return {name: part.eval() for name, part in parts.items()}
 
 
-def part_of_weights(path: Path, part: str) -> nn.Module:
-    """One part of the ENet whose weights are in the safetensors file ``path``."""
-    return inference_parts(load_enet(path))[part]
+def part_of_weights(network: str, path: Path, part: str, classes: int) -> nn.Module:
+    """One part of the network called ``network`` whose weights are in the file ``path``."""
+    definition = get_network(network)
+    return inference_parts(definition, definition.load(path, classes).network)[part]
 
 
 def refuse_not_finite(network: nn.Module) -> None:

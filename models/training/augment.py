@@ -46,7 +46,11 @@ class Augmentation:
         bgr, labels = _crop(sample, size, _between(rng, *self.scale), rng)
         if rng.random() < 0.5:
             bgr, labels = cv2.flip(bgr, 1), cv2.flip(labels, 1)
-        return Sample(self._spoiled(self._color(bgr, rng), rng), labels)
+        return Sample(self.changed(bgr, rng), labels)
+
+    def changed(self, bgr: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A picture (H, W, 3) uint8 BGR in other light and weather, nothing moved."""
+        return self._spoiled(self._color(bgr, rng), rng)
 
     def _spoiled(self, bgr: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """In the order of the world, the lens, the sensor and the file."""

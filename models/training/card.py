@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keywarp.models.card import Card, FeatureMap, FileEntry, InputCard, Provenance, file_sha256
+from keywarp.models.card import Card, Provenance
 from keywarp.models.labels import ClassSet
+from keywarp.models.networks.card import segmentation_card
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.enet_definition import ENET
 
 from .config import TrainConfig
+
+_SHOWN = ("miou", "accuracy", "agreement", "agreement_s1", "epe_px", "fl_all", "still_epe_px")
 
 
 def enet_card(
@@ -21,30 +25,15 @@ def enet_card(
     size: tuple[int, int],
 ) -> Card:
     """The card of an ENet; ``files`` by part lie beside it, ``size`` is the input it is best at."""
-    features = FeatureMap(
-        name="features", channels=network.feature_channels, stride_px=network.feature_stride_px
-    )
-    return Card(
-        name=name,
-        network="enet",
-        task="segmentation",
-        class_set=classes.name,
-        classes=list(classes.names),
-        description=f"ENet (Paszke et al. 2016), {len(classes)} classes of streets",
-        input=InputCard(stride_px=network.input_stride_px, width=size[0], height=size[1]),
-        features=[features],
-        parameters=sum(p.numel() for p in network.parameters()),
-        files={part: FileEntry(path=path.name, sha256=file_sha256(path)) for part, path in files.items()},
-        provenance=provenance,
-    )
+    return segmentation_card(ENET, network, name, files, provenance, classes, size)
 
 
-def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> Provenance:
-    """Where the weights of a run come from, from its settings and its rows of figures."""
+def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]], loss: str) -> Provenance:
+    """Where the weights of a run come from: its settings, its rows of figures, and its loss in words."""
     return Provenance(
         data=list(config.data),
         licence=config.licence,
-        recipe=recipe(config),
+        recipe=recipe(config, loss),
         command=config.command(),
         seed=config.seed,
         training_minutes=round(sum(row["seconds"] for row in rows) / 60, 1),
@@ -52,11 +41,8 @@ def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> P
     )
 
 
-def recipe(config: TrainConfig) -> str:
+def recipe(config: TrainConfig, loss: str) -> str:
     """How a run teaches, in words."""
-    loss = f"Cross entropy, classes weighted by 1/ln({config.weight_offset} + share)"
-    if config.lovasz:
-        loss += f", plus {config.lovasz:g} times the Lovász-Softmax loss"
     rates = f"AdamW at {config.rate:g}"
     if config.optimiser == "muon":
         rates = f"Muon at {config.matrix_rate:g} for matrices and {rates} for the rest"
@@ -77,7 +63,10 @@ def _latest_scores(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> 
     """Figures of the last epoch that was scored on each data set of ``check``."""
     found = {}
     for name in config.check:
-        scored = [row for row in rows if f"{name} miou" in row]
+        scored = [row for row in rows if any(key.startswith(f"{name} ") for key in row)]
         if scored:
-            found[name] = {key: round(scored[-1][f"{name} {key}"], 4) for key in ("miou", "accuracy")}
+            figures = {
+                key.removeprefix(f"{name} "): value for key, value in scored[-1].items() if name in key
+            }
+            found[name] = {key: round(value, 4) for key, value in figures.items() if key in _SHOWN}
     return found

@@ -24,6 +24,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "rain": (0, 1),
     "rate": (1e-12, 10), "matrix_rate": (1e-12, 10), "warm_up": (0, 100_000), "decay": (0, 1),
     "dropout": (0, 1), "average": (0, 0.999999), "weight_offset": (1.000001, 1000), "lovasz": (0, 1000),
+    "flow_weight": (0, 1000),
     "check_every": (1, 100_000), "pictures": (0, 100), "threads": (1, 1024), "workers": (0, 1024),
     "save_every_s": (0, 1e9),
 }  # fmt: skip
@@ -69,6 +70,10 @@ class TrainConfig:
     decay: weight decay. dropout: the network's. average: decay of the running mean of weights, per step.
     weight_offset: see :func:`keywarp.models.training.losses.class_weights`.
     lovasz: weight of the Lovász loss beside the cross entropy; 0 for none.
+    flownet: for ``train flow`` and ``train dff``, which flow network is trained.
+    model: for ``train dff``, whose features are propagated, and who teaches on frames without labels. frozen:
+        whether its feature network stays as it is. flow_weight: of the flow's own error beside the task's loss, on
+        pairs whose flow is known.
     licence: what the card says of the weights' licence, which the data's licences decide.
     until: stop after this epoch, as an interruption would; the next call goes on (None: to the end).
     compiled: whether torch compiles the network (a minute at the start, then a quarter faster).
@@ -104,6 +109,10 @@ class TrainConfig:
     weight_offset: float = 1.05
     lovasz: float = 1.0
     class_set: str = "camvid"
+    flownet: str = "flownet-inception"
+    model: str = "enet"
+    frozen: bool = True
+    flow_weight: float = 0.0
     check_every: int = 5
     pictures: int = 4
     threads: int = 2

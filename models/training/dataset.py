@@ -50,7 +50,7 @@ def _folder(pictures: Path, classes: ClassSet) -> Iterator[Sample]:
 
 def _mapped(arguments: str, classes: ClassSet) -> Iterator[Sample]:
     place, _, rest = arguments.partition(",")
-    options = _options("pictures", rest, {"labels": "", "map": "", "picture_end": "", "label_end": ""})
+    options = parse_options("pictures", rest, {"labels": "", "map": "", "picture_end": "", "label_end": ""})
     pictures = Path(place).expanduser()
     labels = Path(options["labels"]).expanduser() if options["labels"] else labels_beside(pictures)
     table = ClassMap.named(options["map"], classes) if options["map"] else None
@@ -68,11 +68,11 @@ def _read(pairs: Sequence[Pair], labels_of: Callable[[LabelMap], Pixels]) -> Ite
 def _street(arguments: str) -> Iterator[Sample]:
     from keywarp.flow.scenes.street import StreetScene
 
-    options = _options("street", arguments, _STREET)
-    length, every = _integer(options, "length", 1), _integer(options, "every", 1)
+    options = parse_options("street", arguments, _STREET)
+    length, every = whole_number(options, "length", 1), whole_number(options, "every", 1)
     size, indices = parse_size(options["size"]), range(0, length, every)
     check_samples(len(indices), len(indices) * math.prod(size), f"street:{arguments}")
-    seed = _integer(options, "seed", 0)
+    seed = whole_number(options, "seed", 0)
     scene = StreetScene(size=size, rate=30, length=length, seed=seed, kind=options["kind"])
     for index in indices:
         frame = scene.frame(index)
@@ -82,17 +82,20 @@ def _street(arguments: str) -> Iterator[Sample]:
 def _above(arguments: str) -> Iterator[Sample]:
     from keywarp.flow.scenes.above import AboveScene
 
-    options = _options("above", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"})
-    length, every = _integer(options, "length", 1), _integer(options, "every", 1)
+    options = parse_options(
+        "above", arguments, {"seed": "0", "length": "400", "every": "1", "size": "480x360"}
+    )
+    length, every = whole_number(options, "length", 1), whole_number(options, "every", 1)
     size, indices = parse_size(options["size"]), range(0, length, every)
     check_samples(len(indices), len(indices) * math.prod(size), f"above:{arguments}")
-    scene = AboveScene(size=size, length=length, seed=_integer(options, "seed", 0))
+    scene = AboveScene(size=size, length=length, seed=whole_number(options, "seed", 0))
     for index in indices:
         frame = scene.frame(index)
         yield Sample(frame.bgr.copy(), frame.classes.copy())
 
 
-def _options(kind: str, text: str, defaults: dict[str, str]) -> dict[str, str]:
+def parse_options(kind: str, text: str, defaults: dict[str, str]) -> dict[str, str]:
+    """``NAME=VALUE,...`` over ``defaults``. Raises UsageError for a name that is not among them."""
     options = dict(defaults)
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
@@ -102,7 +105,8 @@ def _options(kind: str, text: str, defaults: dict[str, str]) -> dict[str, str]:
     return options
 
 
-def _integer(options: dict[str, str], name: str, least: int) -> int:
+def whole_number(options: dict[str, str], name: str, least: int) -> int:
+    """The option ``name`` as a number. Raises UsageError unless it is one of at least ``least``."""
     text = options[name]
     if not text.isdecimal() or int(text) < least:
         raise UsageError(f"{name}={text} in a data set: a whole number of at least {least} is meant")

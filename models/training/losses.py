@@ -1,8 +1,8 @@
-"""Losses of segmentation."""
+"""Losses of segmentation and of flow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -68,3 +68,29 @@ def class_weights(label_maps: Iterable[NDArray[np.uint8]], classes: int, offset:
         raise UsageError("no pixel of the training data has a class; all labels are void")
     weights = 1 / np.log(offset + counts / int(counts.sum()))
     return torch.from_numpy(weights / weights.mean()).float()
+
+
+def flow_loss(flows: Sequence[Tensor], truth: Tensor, valid: Tensor, stride_px: int) -> Tensor:
+    """How far the flow of each level is from the truth, robustly: the finest level counts most.
+
+    ``flows``: coarsest first, each (N, 2, h, w) in cells of ``stride_px`` pixels. ``truth`` (N, 2, H, W) in pixels,
+    where ``valid`` (N, 1, H, W) is 1. The error of a cell is (length + 0.1) ** 0.6, which minds small errors more
+    and the hopeless ones less than the length alone (as in Sun et al., PWC-Net, CVPR 2018, equation 7).
+    """
+    total = truth.new_zeros(())
+    for flow, weight in zip(reversed(flows), (1.0, 0.4, 0.2, 0.1, 0.05), strict=False):
+        fine = flow is flows[-1]
+        if fine:  # as it will be used: enlarged
+            flow = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
+        there, counts = _shrunk(truth, valid, (flow.shape[-2], flow.shape[-1]))
+        lengths = torch.linalg.vector_norm(flow.float() * stride_px - there, dim=1, keepdim=True)
+        robust = (lengths + 0.1) ** 0.6
+        total = total + weight * (robust * counts).sum() / counts.sum().clamp(min=1)
+    return total
+
+
+def _shrunk(truth: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The mean flow of each cell, over the pixels where it is known, and the cells that have any."""
+    known = F.adaptive_avg_pool2d(valid, size)
+    mean = F.adaptive_avg_pool2d(truth * valid, size) / known.clamp(min=1e-6)
+    return mean, (known > 0.5).float()

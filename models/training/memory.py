@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keywarp.engines.errors import UsageError
 
-from .config import TrainConfig
-
 if TYPE_CHECKING:  # reading data sets needs no torch
     import torch
     from torch import Tensor, nn
 
-_PROBE = (2, 3, 64, 64)
+    from .task import Task
+
+_PROBE = (2, 128, 128)
+# Pictures, rows, columns
 _GRADIENTS = 1.5
 """What a step needs at its peak over what the forward pass keeps for the backward one: measured 1.3 for ENet."""
 
@@ -44,16 +46,28 @@ def check_samples(count: int, pixels: int, name: str) -> None:
     _check(pixels * 4, available_bytes(), f"{count} pictures of '{name}'", "train on fewer or smaller ones")
 
 
-def check_step(network: nn.Module, config: TrainConfig, device: torch.device) -> None:
+def check_step(task: Task[Any], network: nn.Module, device: torch.device) -> None:
     """Raise UsageError if one step at the run's largest part does not fit."""
+    config = task.config
     part = max(config.parts, key=lambda p: p.width * p.height)
-    needed = kept_bytes(network) * config.batch * part.width * part.height * _GRADIENTS
+    needed = (
+        kept_bytes(network, task.run, task.input_channels)
+        * config.batch
+        * part.width
+        * part.height
+        * _GRADIENTS
+    )
     what = f"a step of {config.batch} pictures of {part.width}x{part.height}"
     _check(round(needed), available_bytes(device), what, "lower batch or size")
 
 
-def kept_bytes(network: nn.Module) -> float:
-    """What a network in training mode keeps for the backward pass, for each pixel of its input."""
+def kept_bytes(
+    network: nn.Module, run: Callable[[Any, Tensor], Any] | None = None, channels: int = 3
+) -> float:
+    """What a network in training mode keeps for the backward pass, for each pixel of its input.
+
+    ``run``: how it is called (None: as it is), on an input of so many ``channels``.
+    """
     import torch
 
     kept: dict[int, int] = {}
@@ -67,11 +81,12 @@ def kept_bytes(network: nn.Module) -> float:
     device = next(network.parameters()).device
     half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
     with torch.random.fork_rng(), half, torch.autograd.graph.saved_tensors_hooks(keep, _same):
-        outputs: Any = network(torch.zeros(_PROBE, device=device))
+        inputs = torch.zeros(_PROBE[0], channels, *_PROBE[1:], device=device)
+        outputs = network(inputs) if run is None else run(network, inputs)
     del outputs
     network.load_state_dict(state)  # the probe moved the running statistics
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    pixels = _PROBE[0] * _PROBE[2] * _PROBE[3]
+    pixels = _PROBE[0] * _PROBE[1] * _PROBE[2]
     return sum(size for pointer, size in kept.items() if pointer not in weights) / pixels
 
 

@@ -35,11 +35,14 @@ def write_run(trainer: Trainer[Any]) -> None:
     config = trainer.config
     weights = config.out / WEIGHTS
     with _writing(config.out):
-        write_weights(trainer.averaged, weights)
+        files = {"weights": weights}
+        for part, network in trainer.task.parts(trainer.averaged).items():
+            files[part] = weights if part == "weights" else config.out / f"{part}.safetensors"
+            write_weights(network, files[part])
         write_log(trainer.rows, config.out / "log.csv")
-        provenance = provenance_of(config, trainer.rows)
+        provenance = provenance_of(config, trainer.rows, trainer.task.loss_in_words)
         name = config.out.resolve().name or config.network
-        card = trainer.task.card(trainer.averaged, name, {"weights": weights}, provenance)
+        card = trainer.task.card(trainer.averaged, name, files, provenance)
         (config.out / "card.json").write_text(card.to_json())
 
 

@@ -90,6 +90,14 @@ class EnetTask(Task[Sample]):
             start=(int(y), int(x)),
         )
 
+    @property
+    def loss_in_words(self) -> str:
+        """Cross entropy, and Lovász where it is on."""
+        text = f"Cross entropy, classes weighted by 1/ln({self.config.weight_offset} + share)"
+        if self.config.lovasz:
+            text += f", plus {self.config.lovasz:g} times the Lovász-Softmax loss"
+        return text
+
     def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
         """The head."""
         assert isinstance(network, ENet)

@@ -1,20 +1,29 @@
-"""What the training loop needs to know of a kind of network, be it for segmentation or detection."""
+"""What the training loop needs to know of a kind of network, be it for segmentation, detection or flow."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
-from keywarp.models.card import Card, Provenance
+from keywarp.engines.card import Provenance
+from keywarp.models.networks.files import load_into
 
 from .config import Part, TrainConfig
 
 S = TypeVar("S")
+
+
+class AnyCard(Protocol):
+    """A model's card, or a flow network's."""
+
+    def to_json(self) -> str:
+        """The card as the text of its file."""
+        ...
 
 
 class Task(ABC, Generic[S]):
@@ -49,11 +58,33 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def batch(self, samples: Sequence[S]) -> tuple[Tensor, ...]:
-        """The network's input, (N, 3, H, W) float32, then what :meth:`loss` compares its output with."""
+        """The network's input, (N, C, H, W) float32, then what :meth:`loss` compares its output with."""
+
+    def run(self, network: Any, inputs: Tensor) -> Any:
+        """The network's output on a batch's input, in training mode: what :meth:`loss` takes."""
+        return network(inputs)
+
+    @property
+    def input_channels(self) -> int:
+        """Of a batch's input: 3 for a picture, 6 for a pair."""
+        return 3
+
+    def parts(self, network: nn.Module) -> dict[str, nn.Module]:
+        """What is written of a trained network, by the name of the file; one is called ``weights``."""
+        return {"weights": network}
+
+    def begin_from(self, network: nn.Module, path: Path) -> None:
+        """Put the weights of an earlier run into a new network. Raises ModelError for those of another."""
+        load_into(network, path, self.config.network)
 
     @abstractmethod
     def loss(self, output: Any, truth: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
         """A number to make small."""
+
+    @property
+    @abstractmethod
+    def loss_in_words(self) -> str:
+        """What :meth:`loss` is, for the card."""
 
     @abstractmethod
     def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
@@ -61,12 +92,14 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def evaluate(self, network: nn.Module, samples: Sequence[S]) -> dict[str, float]:
-        """Figures of a network in eval mode, by name: more is better."""
+        """Figures of a network in eval mode, by name."""
 
     @abstractmethod
     def picture(self, network: nn.Module, samples: Sequence[S]) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Samples, what is true and what the network says, side by side: (H, W, 3) uint8 BGR."""
 
     @abstractmethod
-    def card(self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance) -> Card:
+    def card(
+        self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance
+    ) -> AnyCard:
         """The card of trained weights; ``files`` by part lie beside it."""

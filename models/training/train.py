@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from keywarp.engines.errors import UsageError, unknown_name
-from keywarp.models.networks.files import load_into
 
 from .config import TrainConfig
+from .dff import DffTask
+from .flow import FlowTask
 from .memory import check_step
 from .output import CHECKPOINT, save, write_run
 from .segmentation import EnetTask
@@ -22,7 +23,7 @@ from .task import Task
 from .trainer import Trainer
 
 Log = Callable[[str], None]
-TASKS: dict[str, type[Task[Any]]] = {"enet": EnetTask}
+TASKS: dict[str, type[Task[Any]]] = {"enet": EnetTask, "flow": FlowTask, "dff": DffTask}
 """What teaches each network."""
 _OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 _LOCK = ".lock"
@@ -107,7 +108,7 @@ def _train(task: Task[Any], log: Log) -> Path:
     log(f"{len(samples)} samples to train on, {sum(map(len, checks.values()))} to score on")
     network = _network(task)
     trainer = Trainer(network, task, samples, config)
-    check_step(network, config, trainer.device)
+    check_step(task, network, trainer.device)
     if trainer.resume(config.out / CHECKPOINT):
         finished = trainer.epoch >= config.last_epoch
         log(f"finished after epoch {trainer.epoch}" if finished else f"going on in epoch {trainer.epoch + 1}")
@@ -132,7 +133,7 @@ def _network(task: Task[Any]) -> nn.Module:
     torch.manual_seed(task.config.seed)
     network = task.network()
     if task.config.init is not None:
-        load_into(network, task.config.init, task.config.network)
+        task.begin_from(network, task.config.init)
     return network
 
 

@@ -191,7 +191,7 @@ class Trainer(Generic[S]):
         torch.manual_seed(((self.config.seed * 1_000_003 + self.epoch) * 1_000_003 + step) % 2**63)
         self._optimisers.set_rates(self._factor(self.epoch + step / self.steps))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            output = self._forward(inputs)
+            output = self.task.run(self._forward, inputs)
         rng = np.random.default_rng([self.config.seed, self.epoch, step, 1])
         loss = self.task.loss(output, truth, rng)
         loss.backward()  # type: ignore[no-untyped-call]

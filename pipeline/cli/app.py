@@ -30,9 +30,16 @@ Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or 
 Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")]
 Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
 Interval = Annotated[int | None, typer.Option(help="A key frame every so many frames; 1: every frame.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Which frames are key frames: fixed, adaptive[:share=0.1|:quality=92] or codec."),
+]
 Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
 Flow = Annotated[
-    str | None, typer.Option(help="dis (dis:sparse), dis:ultrafast, dis:fast, dis:medium or source.")
+    str | None,
+    typer.Option(
+        help="dis (dis:sparse), dis:ultrafast, dis:fast, dis:medium, source, flownet-inception, or a flow card."
+    ),
 ]
 Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
 Rate = Annotated[float | None, typer.Option(help="Frames per second of a camera or a folder of pictures.")]
@@ -82,6 +89,7 @@ def run(
     engine: Engine = None,
     precision: Precision = None,
     interval: Interval = None,
+    policy: Policy = None,
     level: Level = None,
     flow: Flow = None,
     size: Size = None,
@@ -108,6 +116,7 @@ def run(
         "engine": engine,
         "precision": precision,
         "interval": interval,
+        "policy": policy,
         "level": level,
         "flow.method": flow,
         "size": size,
@@ -152,7 +161,12 @@ def demo(
 @app.command("eval")
 def evaluate(
     model: Annotated[str, typer.Option(help="Model name or card.")] = "enet",
-    data: Annotated[str | None, typer.Option(help="camvid:DIR: labelled pictures.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="camvid:DIR: labelled pictures. For --flow alone: chairs:DIR or street:OPTIONS (the default)."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Which pictures of DIR: DIR/NAME, labels in DIR/NAME_labels.")
     ] = None,
@@ -163,6 +177,10 @@ def evaluate(
         Path | None, typer.Option(help="The sequence's labels, PNGs; default: SEQUENCE_labels.")
     ] = None,
     intervals: Annotated[str | None, typer.Option(help="Of the sequence; default: 1,2,3,5,10.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="A policy, as for run, to compare with fixed intervals on the sequence."),
+    ] = None,
     level: Level = None,
     flow: Flow = None,
     size: Size = None,
@@ -176,8 +194,12 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on labelled pictures, and what propagation costs it on a labelled sequence."""
+    """Score a model on labelled pictures, and what propagation costs it on a labelled sequence.
+
+    With --flow alone, or --data chairs:DIR or street:OPTIONS: score one or several flows (--flow dis,dis:fast).
+    """
     from .evaluate import Wanted, evaluate_command
+    from .flows import WantedFlows, evaluate_flows_command, is_about_flows
 
     flags: dict[str, Any] = {
         "models": [model],
@@ -188,13 +210,76 @@ def evaluate(
         "precision": precision,
         "threads": threads,
     }
-    wanted = Wanted(data, split, sequence, labels, intervals, json, sheet)
+    if is_about_flows(data, flow, sequence):
+        others: dict[str, object] = {
+            "--sequence": sequence,
+            "--split": split,
+            "--labels": labels,
+            "--intervals": intervals,
+            "--policy": policy,
+            "--level": level,
+            "--size": size,
+            "--sheet": sheet,
+        }
+        flags = {key: flags[key] for key in ("flow.method", "engine", "precision", "threads")}
+        evaluate_flows_command(WantedFlows(data, json), flags, others, assignments or [], quiet)
+        return
+    wanted = Wanted(data, split, sequence, labels, intervals, policy, json, sheet)
     evaluate_command(wanted, flags, assignments or [], quiet)
 
 
 @app.command()
+def curve(
+    video: Annotated[
+        str, typer.Argument(help="Video file, folder of pictures or street:, as run takes them.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="A label map for each frame, PNGs; without them: agreement, not accuracy."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model name or card.")] = "enet",
+    intervals: Annotated[str | None, typer.Option(help="Default: 1,2,3,5,10.")] = None,
+    policies: Annotated[str | None, typer.Option(help="Default: fixed,adaptive.")] = None,
+    flows: Annotated[
+        str | None,
+        typer.Option(help="Flows with commas between; default: dis, and codec where there is any."),
+    ] = None,
+    levels: Annotated[str | None, typer.Option(help="Default: features,result.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, help="How many frames; default: 50, with --labels all of them.")
+    ] = None,
+    start: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for curve.json, .md, .png and .svg.")] = Path("out"),
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures there instead.")] = None,
+    size: Size = None,
+    rate: Rate = None,
+    engine: Engine = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    assignments: Assignments = None,
+    quiet: Quiet = False,
+) -> None:
+    """Plot accuracy against time, over intervals, key-frame policies, flows and levels.
+
+    Without labels it is the agreement with the model on every frame, which is not accuracy.
+    """
+    from .curve import WantedCurve, curve_command
+
+    flags: dict[str, Any] = {
+        "models": [model],
+        "size": size,
+        "rate": rate,
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+    }
+    wanted = WantedCurve(video, out, labels, intervals, policies, flows, levels, frames, start, json)
+    curve_command(wanted, flags, assignments or [], quiet)
+
+
+@app.command()
 def models() -> None:
-    """List the models that come with keywarp."""
+    """List the models and the flow networks that come with keywarp."""
     from .listing import print_models
 
     print_models()
@@ -220,21 +305,36 @@ def doctor() -> None:
 
 @app.command()
 def complexity(
-    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
+    network: Annotated[
+        str | None, typer.Argument(help="Network name, such as enet, resnet-50 or flownet-inception.")
+    ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 11,
-    size: Annotated[str, typer.Option(help="Input as WIDTHxHEIGHT.")] = "640x360",
+    size: Annotated[str | None, typer.Option(help="Input as WIDTHxHEIGHT; default: about 640x360.")] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="dff: feature networks over flow networks, beside the published figures."),
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
 ) -> None:
-    """Count a network's parameters and operations with ptflops, per part."""
-    from .networks import complexity_command
+    """Count a network's parameters and operations with ptflops, per part; or print a table of several."""
+    from .complexity import complexity_command, table_command
 
+    if table is not None:
+        table_command(table, network, size, json)
+        return
     complexity_command(network, classes, size, json)
 
 
 @app.command()
 def export(
-    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
-    weights: Annotated[Path, typer.Option(help="Weights as safetensors, with their card beside them.")],
+    network: Annotated[str, typer.Argument(help="Network name, such as enet or resnet-50.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights as safetensors, with their card beside them; for a ResNet a published state dict too. "
+            "Without: random ones, to see how fast the network is."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the ONNX files and the card.")] = Path("out"),
     name: Annotated[
         str | None, typer.Option(help="The model's name; default: the weights' file name.")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keywarp.engines.errors import UsageError
+from keywarp.flow.build import wants_vectors
+from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.datasets import PICTURE_SUFFIXES, Pair, find_pairs, parse_data
 from keywarp.models.metrics import Scores
+from keywarp.pipeline.config import RunConfig
 from keywarp.pipeline.evaluation import (
     Clip,
+    PolicyScores,
     SequenceScores,
     Subject,
     evaluate_folder,
+    evaluate_policy,
     evaluate_sequence,
     read_clip,
 )
@@ -30,13 +32,13 @@ from keywarp.pipeline.sinks.output import Claim, is_same
 from keywarp.pipeline.sinks.places import check_places
 
 from .files import write_json
+from .progress import progress
 from .run import settings_from
-from .scores import print_classes, print_intervals
-
-Tick = Callable[[], None]
+from .scores import print_classes, print_intervals, print_policy
 
 _FIXED = {
     "interval": "name intervals with --intervals",
+    "policy": "name one with --policy",
     "sinks": "name outputs with --json and --sheet",
 }
 
@@ -50,6 +52,7 @@ class Wanted:
     sequence: str | None = None
     labels: Path | None = None
     intervals: str | None = None
+    policy: str | None = None
     json: Path | None = None
     sheet: Path | None = None
 
@@ -61,7 +64,7 @@ class Wanted:
                 "(--sequence FOLDER or VIDEO), or both"
             )
         owners = {"--split": (self.split, "--data", self.data)}
-        for name in ("labels", "intervals", "sheet"):
+        for name in ("labels", "intervals", "policy", "sheet"):
             owners[f"--{name}"] = (getattr(self, name), "--sequence", self.sequence)
         for option, (value, owner, of) in owners.items():
             if value is not None and of is None:
@@ -79,6 +82,7 @@ class _Input:
     pairs: list[Pair] | None
     clip: Clip | None
     intervals: list[int]
+    policy: str | None = None
 
     @property
     def places(self) -> set[Path]:
@@ -93,6 +97,7 @@ class _Found:
 
     pictures: tuple[int, Scores] | None
     sequence: SequenceScores | None
+    policy: PolicyScores | None = None
 
 
 def evaluate_command(wanted: Wanted, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
@@ -118,12 +123,19 @@ def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
     for entry in settings.get("models") or ():
         if isinstance(entry, dict) and "interval" in entry:
             raise UsageError(f"a model's interval cannot be set for an evaluation; {_FIXED['interval']}")
+    if wanted.policy is not None:
+        _policy(wanted.policy)
     subject = Subject(**settings)
     pairs = _pairs(wanted, subject)
     if wanted.sequence is None:
         return _Input(subject, pairs, None, [])
-    clip = read_clip(wanted.sequence, wanted.labels, subject.classes)
-    return _Input(subject, pairs, clip, parse_intervals(wanted.intervals, len(clip)))
+    vectors = wants_vectors(subject.config.flow.method)
+    clip = read_clip(wanted.sequence, wanted.labels, subject.classes, vectors=vectors)
+    return _Input(subject, pairs, clip, parse_intervals(wanted.intervals, len(clip)), wanted.policy)
+
+
+def _policy(text: str) -> KeyframePolicy:
+    return make_policy(text, RunConfig().interval)
 
 
 def parse_intervals(text: str | None, frames: int) -> list[int]:
@@ -156,33 +168,29 @@ def _check_not_input(outputs: list[Path], places: set[Path]) -> None:
 
 
 def _evaluate(given: _Input, console: Console) -> _Found:
-    pictures, sequence = None, None
+    pictures, sequence, policy = None, None, None
     if given.pairs is not None:
-        with _progress(console, "pictures", len(given.pairs)) as tick:
+        with progress(console, "pictures", len(given.pairs)) as tick:
             pictures = len(given.pairs), evaluate_folder(given.subject, given.pairs, tick)
     if given.clip is not None:
-        with _progress(console, "frames", total_frames(given.intervals, len(given.clip))) as tick:
-            sequence = evaluate_sequence(given.subject, given.clip, given.intervals, tick)
-    return _Found(pictures, sequence)
+        intervals, frames = given.intervals, len(given.clip)
+        if given.policy is not None:
+            with progress(console, "policy", frames) as tick:
+                chosen = _policy(given.policy)
+                policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
+            intervals = sorted({*intervals, *policy.intervals})
+        with progress(console, "frames", total_frames(intervals, frames)) as tick:
+            sequence = evaluate_sequence(given.subject, given.clip, intervals, tick)
+    return _Found(pictures, sequence, policy)
 
 
 def _write(wanted: Wanted, given: _Input, found: _Found) -> None:
     if wanted.json is not None:
         labels = None if wanted.labels is None else str(wanted.labels)
         data = {"data": wanted.data, "split": wanted.split, "sequence": wanted.sequence, "labels": labels}
-        write_json(wanted.json, report(given.subject, data, found.pictures, found.sequence))
+        write_json(wanted.json, report(given.subject, data, found.pictures, found.sequence, found.policy))
     if wanted.sheet is not None and given.clip is not None and found.sequence is not None:
         write_sheet(wanted.sheet, _sheet(given.subject, given.clip, found.sequence))
-
-
-@contextmanager
-def _progress(console: Console, what: str, total: int) -> Iterator[Tick]:
-    """A bar on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    shown = console.is_terminal and not console.quiet
-    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _sheet(subject: Subject, clip: Clip, sequence: SequenceScores) -> Pixels:
@@ -214,3 +222,5 @@ def _print(console: Console, subject: Subject, wanted: Wanted, found: _Found) ->
         if found.pictures is None:
             print_classes(console, title, found.sequence.per_frame, subject.classes)
         print_intervals(console, title + _carried(subject), found.sequence)
+        if found.policy is not None:
+            print_policy(console, found.policy, found.sequence)

@@ -1,4 +1,4 @@
-"""``keywarp complexity``, ``export`` and ``train``: the commands that need torch."""
+"""``keywarp export`` and ``train``; with ``complexity`` the commands that need torch."""
 
 from __future__ import annotations
 
@@ -12,55 +12,66 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from keywarp.engines.errors import KeywarpError, ModelError, UsageError, missing_package, unknown_name
-from keywarp.models.card import read_card
+from keywarp.flow.card import network_names as flow_network_names
+from keywarp.flow.card import read_flow_card
+from keywarp.models.card import Provenance, read_card
+from keywarp.models.networks.registry import network_names
 from keywarp.models.training.config import TrainConfig
 from keywarp.pipeline.config import parse_size, read_training, read_value
 from keywarp.pipeline.sinks.output import make_folder, remove_empty
 
-from .files import write_json
-
-NETWORKS = ("enet",)
-TRAINED = ("enet",)
+TRAINED = ("enet", "flow", "dff")
 """The networks that can be trained: keys of ``keywarp.models.training.train.TASKS``, which needs torch."""
 
 
-def complexity_command(network: str, classes: int, size: str, file: Path | None) -> None:
-    """Print parameters and operations, and write them as JSON."""
-    _check(network, "keywarp complexity")
-    from keywarp.models.complexity import complexity
-    from keywarp.models.networks.enet import ENet
-
-    found = complexity(ENet(classes=classes), _size(size))
-    console = Console(highlight=False, markup=False)
-    console.print(f"{network}, {classes} classes, {size}")
-    console.print(f"  parameters {found.parameters / 1e6:.3f} M, {found.fp16_bytes / 1e6:.2f} MB in fp16")
-    console.print(
-        f"  {found.macs / 1e9:.3f} GMACs = {found.flops / 1e9:.3f} GFLOPs, 2 to a multiply-accumulate"
-    )
-    for part, figures in found.parts.items():
-        console.print(f"    {part}: {figures / 1e9:.3f} GMACs")
-    if file is not None:
-        write_json(file, found.to_dict())
-
-
-def export_command(network: str, weights: Path, out: Path, name: str | None) -> None:
-    """Write the ONNX parts and the card of trained weights."""
-    _check(network, "keywarp export")
-    if not weights.is_file():
+def export_command(network: str, weights: Path | None, out: Path, name: str | None) -> None:
+    """Write the ONNX parts and the card of a network with weights from a file, or with random ones."""
+    check_network_name(network, "keywarp export", (*network_names(), *flow_network_names()))
+    if weights is not None and not weights.is_file():
         raise ModelError(f"weights '{weights}' do not exist; `keywarp train` writes weights.safetensors")
-    from keywarp.models.export import export_enet
+    if network in flow_network_names():
+        if weights is None:
+            raise UsageError(f"flow network '{network}' needs --weights; `keywarp train` writes them")
+        _export_flow(network, weights, out, name)
+        return
+    from keywarp.models.export_network import export_network
+    from keywarp.models.networks.registry import get_network
 
-    card = read_card(_card_beside(weights))
+    provenance = None if weights is None else _provenance(weights, network)
+    made = make_folder(out)
+    try:
+        path = export_network(get_network(network), weights, out, name=name, provenance=provenance)
+    except KeywarpError:
+        remove_empty(made)
+        raise
+    console = Console(highlight=False, markup=False)
+    console.print(f"wrote {path}; run it with: keywarp run SOURCE --model {path}")
+    if provenance is None:
+        console.print(read_card(path).provenance.recipe)
+
+
+def _provenance(weights: Path, network: str) -> Provenance | None:
+    """What the card beside weights says, if there is one and it is about this network."""
+    path = _find_card_beside(weights)
+    card = None if path is None else read_card(path)
+    return card.provenance if card is not None and card.network == network else None
+
+
+def _export_flow(network: str, weights: Path, out: Path, name: str | None) -> None:
+    from keywarp.models.export_flow import check_network, export_flownet
+
+    trained = read_flow_card(_card_beside(weights))
+    check_network(trained, network, weights)
     make_folder(out)
-    path = export_enet(weights, out, name=name or weights.stem, provenance=card.provenance)
+    path = export_flownet(weights, out, name=name or weights.stem, trained=trained)
     Console(highlight=False, markup=False).print(
-        f"wrote {path}; run it with: keywarp run SOURCE --model {path}"
+        f"wrote {path}; run it with: keywarp run SOURCE --flow {path}"
     )
 
 
 def train_command(network: str, config: str | None, flags: dict[str, Any], assignments: list[str]) -> None:
     """Train, saying after each epoch how it goes. ``flags`` that are None are as the configuration says."""
-    _check(network, "keywarp train", TRAINED)
+    check_network_name(network, "keywarp train", TRAINED)
     from keywarp.models.training.train import train
 
     settings = read_training(config) if config else {}
@@ -79,7 +90,8 @@ def train_command(network: str, config: str | None, flags: dict[str, Any], assig
         remove_empty(made)
         raise
     weights = folder / "weights.safetensors"
-    command = shlex.join(["keywarp", "export", network, "--weights", str(weights)])
+    name = network if network in network_names() else wanted.flownet
+    command = shlex.join(["keywarp", "export", name, "--weights", str(weights)])
     console.print(f"wrote {weights}; next: {command}")
 
 
@@ -90,7 +102,7 @@ def training_config(settings: dict[str, Any]) -> TrainConfig:
         if key not in accepted:
             raise unknown_name("training setting", str(key), accepted)
     if isinstance(settings.get("size"), str):
-        settings = {**settings, "size": _size(settings["size"])}
+        settings = {**settings, "size": network_size(settings["size"])}
     if "data" not in settings:
         raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
     settings = {
@@ -107,7 +119,8 @@ def training_config(settings: dict[str, Any]) -> TrainConfig:
         ) from error
 
 
-def _check(network: str, command: str, accepted: tuple[str, ...] = NETWORKS) -> None:
+def check_network_name(network: str, command: str, accepted: tuple[str, ...]) -> None:
+    """Raise UsageError for a name that is not accepted, MissingPackageError where the command cannot run."""
     if network not in accepted:
         raise unknown_name("network", network, accepted)
     for package in ("torch", "ptflops", "onnx", "safetensors"):
@@ -115,7 +128,8 @@ def _check(network: str, command: str, accepted: tuple[str, ...] = NETWORKS) -> 
             raise missing_package(package, "torch", command)
 
 
-def _size(text: str) -> tuple[int, int]:
+def network_size(text: str) -> tuple[int, int]:
+    """Width and height from WIDTHxHEIGHT."""
     try:
         return cast("tuple[int, int]", parse_size(text))
     except ValueError as error:
@@ -123,9 +137,16 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _card_beside(weights: Path) -> Path:
-    for path in (weights.with_suffix(".json"), weights.with_name("card.json")):
-        if path.is_file():
-            return path
+    path = _find_card_beside(weights)
+    if path is not None:
+        return path
     raise ModelError(
         f"there is no card beside '{weights}' ({weights.stem}.json or card.json); train writes one"
     )
+
+
+def _find_card_beside(weights: Path) -> Path | None:
+    found = [
+        path for path in (weights.with_suffix(".json"), weights.with_name("card.json")) if path.is_file()
+    ]
+    return found[0] if found else None

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from keywarp.models.labels import ClassSet
 from keywarp.models.metrics import Scores
-from keywarp.pipeline.evaluation import IntervalScores, SequenceScores
+from keywarp.pipeline.evaluation import IntervalScores, PolicyScores, SequenceScores
 
 _EXPLAINED = (
     "mIoU in percent, the mean over all phases of the key frame; spread: between phases. Cost: points lost against "
@@ -40,6 +40,25 @@ def print_intervals(console: Console, title: str, sequence: SequenceScores) -> N
     for scores in sequence.intervals.values():
         table.add_row(*_interval_row(scores, sequence.per_frame.miou))
     _print(console, title, table, _EXPLAINED)
+
+
+def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScores) -> None:
+    """What a policy scores, and what fixed intervals score with as many key frames."""
+    table = Table()
+    for heading in ("policy", "key frames", "mIoU", "cost", "fixed", "gain"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    fixed, found = policy.fixed_miou(sequence), policy.scores.miou
+    table.add_row(
+        policy.policy,
+        f"{_percent(policy.share, 1)} %",
+        *map(_percent, (found, sequence.per_frame.miou - found, fixed, found - fixed)),
+    )
+    causes = ", ".join(f"{count} {cause}" for cause, count in policy.by_cause.items())
+    between = " and ".join(map(str, policy.intervals))
+    caption = (
+        f"Key frames by cause: {causes}. Fixed: interval {between}, brought to the same share of key frames."
+    )
+    _print(console, f"One run with the policy {policy.policy}", table, caption)
 
 
 def _interval_row(scores: IntervalScores, per_frame: float) -> tuple[str, ...]:

@@ -2,15 +2,18 @@
 
 from .clip import Clip, read_clip
 from .folder import evaluate_folder
+from .policy import PolicyScores, evaluate_policy
 from .sequence import IntervalScores, SequenceScores, evaluate_sequence
 from .subject import Subject
 
 __all__ = [
     "Clip",
     "IntervalScores",
+    "PolicyScores",
     "SequenceScores",
     "Subject",
     "evaluate_folder",
+    "evaluate_policy",
     "evaluate_sequence",
     "read_clip",
 ]

@@ -90,8 +90,9 @@ class Clip:
         return values if self._is_kept else None
 
 
-def read_clip(place: str | Path, labels: Path | None, classes: ClassSet) -> Clip:
+def read_clip(place: str | Path, labels: Path | None, classes: ClassSet, *, vectors: bool = False) -> Clip:
     """The sequence in a folder of pictures or a video file, with its labels (None: those in ``PLACE_labels``).
+    ``vectors``: a video's frames carry their motion vectors.
 
     Pictures come in natural order, each with the PNG of its name. The frames of a video take the PNGs in natural
     order, as many as there are frames.
@@ -103,7 +104,7 @@ def read_clip(place: str | Path, labels: Path | None, classes: ClassSet) -> Clip
         raise UsageError(
             f"the folder of labels '{folder}' does not exist; name the one of '{place}' with --labels"
         )
-    return _video(path, folder, classes) if path.is_file() else _folder(path, folder, classes)
+    return _video(path, folder, classes, vectors) if path.is_file() else _folder(path, folder, classes)
 
 
 def _folder(path: Path, folder: Path, classes: ClassSet) -> Clip:
@@ -115,11 +116,18 @@ def _folder(path: Path, folder: Path, classes: ClassSet) -> Clip:
     )
 
 
-def _video(path: Path, folder: Path, classes: ClassSet) -> Clip:
+def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool) -> Clip:
     found = sorted((p for p in folder.glob("*.png") if not p.name.startswith(".")), key=natural_order)
     if not found:
         raise UsageError(f"the folder of labels '{folder}' holds no PNG; give another one with --labels")
-    return Clip(str(path), lambda: open_source(str(path)), [LabelMap(p) for p in found], classes)
+
+    def make() -> Source:
+        source = open_source(str(path))
+        if vectors:
+            source.want_vectors()
+        return source
+
+    return Clip(str(path), make, [LabelMap(p) for p in found], classes)
 
 
 class _Replay(Source):

@@ -8,6 +8,7 @@ from typing import Any
 
 from keywarp.models.metrics import CLASS_FIGURES, Scores
 
+from .policy import PolicyScores
 from .sequence import IntervalScores, SequenceScores
 from .subject import Subject
 
@@ -17,8 +18,10 @@ def report(
     data: Mapping[str, str | None],
     pictures: tuple[int, Scores] | None,
     sequence: SequenceScores | None,
+    policy: PolicyScores | None = None,
 ) -> dict[str, Any]:
-    """The scores of the data set (how many pictures, and their scores), else those of the sequence, and intervals.
+    """The scores of the data set (how many pictures, and their scores), else those of the sequence; its intervals,
+    and a policy beside them.
 
     ``data`` says what was evaluated. A figure that does not exist is None.
     """
@@ -37,6 +40,8 @@ def report(
         found["intervals"] = {
             str(interval): interval_figures(scores, best) for interval, scores in sequence.intervals.items()
         }
+        if policy is not None:
+            found["policy"] = policy_figures(policy, sequence)
     return found
 
 
@@ -84,6 +89,21 @@ def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str,
         "phases": [_number(run.miou) for run in scores.phases],
         "repeat_miou": _number(scores.repeat_miou),
         "repeat_cost": _number(per_frame_miou - scores.repeat_miou),
+    }
+
+
+def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, Any]:
+    """The figures of a policy; ``gain`` is what it scores above fixed intervals at the same share of key frames."""
+    fixed = policy.fixed_miou(sequence)
+    return {
+        "name": policy.policy,
+        "key_share": policy.share,
+        "key_by_cause": dict(policy.by_cause),
+        "miou": _number(policy.scores.miou),
+        "pixel_accuracy": _number(policy.scores.pixel_accuracy),
+        "cost": _number(sequence.per_frame.miou - policy.scores.miou),
+        "fixed_miou": _number(fixed),
+        "gain": _number(policy.scores.miou - fixed),
     }
 
 

@@ -108,7 +108,9 @@ def evaluate_sequence(
         )
     found = {1: IntervalScores(1, (_total(per_frame),), (_total(per_frame),), repeats.scores(1))}
     for interval in wanted[1:]:
-        runs = [_run(subject, clip, FixedInterval(interval, phase), tick) for phase in range(interval)]
+        runs = [
+            _run(subject, clip, FixedInterval(interval, phase, cuts=False), tick) for phase in range(interval)
+        ]
         ages = [Scores(sum((run[age] for run in runs), subject.no_counts())) for age in range(interval)]
         found[interval] = IntervalScores(
             interval, tuple(map(_total, runs)), tuple(ages), repeats.scores(interval)

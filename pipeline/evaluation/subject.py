@@ -48,6 +48,12 @@ class Subject:
         self.classes: ClassSet = CLASS_SETS[self.model.card.class_set]
         self._engine = ReusingEngine(get_engine(self.config.engine))
 
+    def varied(self, **settings: Any) -> Subject:
+        """The same model with other settings; what is compiled for one of them is compiled for both."""
+        other = Subject(self.config, model=self.model, **settings)
+        other._engine = self._engine
+        return other
+
     def check_classes(self, classes: ClassSet) -> None:
         """Raise :class:`UsageError` unless the model tells ``classes`` apart."""
         if self.classes.names != classes.names:

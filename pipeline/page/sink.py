@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from keywarp.engines.errors import KeywarpError, MissingPackageError, SinkError, UsageError
-from keywarp.flow.build import flow_names
 from keywarp.models.base import LEVELS
 from keywarp.pipeline.config import ServeConfig
 from keywarp.pipeline.controls import MOST_INTERVAL, Controls
@@ -188,7 +187,7 @@ class PageSink(Sink):
             "viewers": self._config.viewers,
             "title": self._title or info.name,
             "size": list(info.size),
-            "choices": {"level": list(LEVELS), "flow": sorted(flow_names())},
+            "choices": {"level": list(LEVELS), "flow": sorted(self._controls.flows)},
             "most_interval": MOST_INTERVAL,
         }
 

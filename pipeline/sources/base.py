@@ -28,6 +28,9 @@ class Source(ABC):
         self.status = StreamStatus()
         self.clock: Clock = MonotonicClock()
 
+    def want_vectors(self) -> None:  # noqa: B027 - most sources have none
+        """Let frames carry the codec's motion vectors where it has any. To be called before ``open``."""
+
     @abstractmethod
     def open(self) -> StreamInfo:
         """Open the stream. Raises :class:`SourceError` that says what was given and what to do."""

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from keywarp.engines.errors import SourceError
-from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.frame import Frame, over_drop
 from keywarp.pipeline.stage import StreamInfo
 from keywarp.pipeline.threads import step_back
 
@@ -45,7 +45,8 @@ class Connection:
 
     def take(self) -> tuple[int, Frame] | None:
         """The next frame, with the time when it was handed over; None where there is none yet."""
-        return self._frames.popleft() if self._frames else None
+        with self.changed:
+            return self._frames.popleft() if self._frames else None
 
     @property
     def has_news(self) -> bool:
@@ -96,8 +97,13 @@ class Connection:
                 self.heard_ns = clock.now_ns()
                 self._frames.append((self.heard_ns, frame))
                 if len(self._frames) > _HANDOVER_FRAMES:
-                    self._frames.popleft()
+                    self._drop_oldest()
                     self.source.losses.add(UNREAD if self.wanted else EARLY)
                 self.changed.notify_all()
         if not self._left:
             raise SourceError("the stream ended")
+
+    def _drop_oldest(self) -> None:
+        _, lost = self._frames.popleft()
+        came_ns, following = self._frames[0]
+        self._frames[0] = came_ns, over_drop(lost, following)

@@ -26,6 +26,9 @@ class Decoder:
     came out, ``errors`` the packets that were refused. ``broken_off`` is why reading ended early, if it did.
     Once ``stopped`` is set, by any thread, no more packets are read.
 
+    ``vectors``: frames carry the codec's motion vectors, which costs some time; :attr:`unsure` says that something
+    that the latest frames may be predicted from is missing, so that theirs lead astray.
+
     ``stamp`` is for live streams. What it says of each packet is in ``opaque`` of the frame in it, after the
     packet's number. Pictures that damage has smeared are left out, up to the next sound key frame, and counted in
     ``corrupt``; packets that the decoder takes without a word and makes nothing of are ``errors`` too.
@@ -36,6 +39,8 @@ class Decoder:
         container: InputContainer,
         stream: VideoStream,
         stamp: Callable[[Packet[VideoStream]], int] | None = None,
+        *,
+        vectors: bool = False,
     ) -> None:
         self._stamp = stamp
         self._owed = _Owed()
@@ -50,11 +55,15 @@ class Decoder:
         self.decoded = 0
         self.errors = 0
         self.stopped = False
+        self.unsure = False
         self.broken_off: av.FFmpegError | None = None
+        options = {"flags2": "+export_mvs"} if vectors else {}
         if stamp is not None:
             self._context.flags |= Flags.copy_opaque | Flags.low_delay
             # A slice that lost its middle decodes to the end, of wrong bits: only then are some left over.
-            self._context.options = {"err_detect": "aggressive"}
+            options["err_detect"] = "aggressive"
+        if options:
+            self._context.options = options
 
     def lost(self, at_end: bool = True) -> int:
         """Frames that should have come out by now: at the end by the file's index, where it has one."""
@@ -104,9 +113,12 @@ class Decoder:
             frames = self._context.decode(packet)
         except av.FFmpegError:
             self.errors += 1
+            self.unsure = True
             self._damaged = self._damaged or packet is None or not packet.is_disposable
             return ()
         self.decoded += len(frames)
+        if self.unsure and any(frame.key_frame for frame in frames):
+            self.unsure = False
         if self._stamp is None:
             return frames
         if packet is not None:

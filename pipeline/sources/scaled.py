@@ -17,7 +17,8 @@ from .base import Source
 class ScaledSource(Source):
     """Another source's frames, each scaled to ``size`` (width, height) in the thread that reads them.
 
-    The step flow stays on the grid that the source has it on. Losses and notes are the other source's.
+    The step flow stays on the grid that the source has it on, and motion vectors are those of its picture. Losses
+    and notes are the other source's.
     """
 
     def __init__(self, source: Source, size: Size) -> None:
@@ -54,6 +55,10 @@ class ScaledSource(Source):
     @clock.setter
     def clock(self, clock: Clock) -> None:
         self._source.clock = clock
+
+    def want_vectors(self) -> None:
+        """Want them of the other source."""
+        self._source.want_vectors()
 
     def open(self) -> StreamInfo:
         """Open the other source; its stream, but for the size."""

@@ -67,6 +67,7 @@ class SupervisedSource(Source):
         self._interrupted = False
         self._info: StreamInfo | None = None
         self._opening_ns = 0
+        self._wants_vectors = False
 
     @property
     def losses(self) -> Losses:  # type: ignore[override]
@@ -88,6 +89,10 @@ class SupervisedSource(Source):
         for (width, height), times in self._sizes.items():
             notes.append(f"'{name}' came back with {width}x{height} pixels {_times(times)}: scaled")
         return notes
+
+    def want_vectors(self) -> None:
+        """Want them of every connection."""
+        self._wants_vectors = True
 
     def open(self) -> StreamInfo:
         """Open the stream. One try, which raises what the source raises."""
@@ -140,6 +145,8 @@ class SupervisedSource(Source):
         self._forget_ended()
         source = self._make()
         source.clock = self.clock
+        if self._wants_vectors:
+            source.want_vectors()
         self._connection = connection = Connection(source, self._changed)
         connection.start()
         return connection
@@ -241,6 +248,7 @@ class _Watch:
             time_base=self._info.time_base,
             picture=picture,
             step=None if gap else frame.step,
+            vectors=() if gap else frame.vectors,
             after_gap=gap,
         )
 
@@ -271,7 +279,14 @@ class _Watch:
         self._index += 1
         pts = self._times.repeat(now_ns)
         return replace(
-            last, index=self._index, pts=pts, capture_ns=now_ns, step=None, frozen=True, after_gap=False
+            last,
+            index=self._index,
+            pts=pts,
+            capture_ns=now_ns,
+            step=None,
+            vectors=(),
+            frozen=True,
+            after_gap=False,
         )
 
     def _frozen_due_ns(self) -> int:

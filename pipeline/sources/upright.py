@@ -11,11 +11,13 @@ from av.filter import Graph
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
+from keywarp.flow.motion_vectors import UPRIGHT, Turn
+
 Filters = tuple[tuple[str, str], ...]
 
 # By a, b, c, d of a display matrix, which shows pixel (x, y) at (a x + c y, b x + d y).
 # Never vflip: it turns rows around by negative strides.
-_TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
+_TURNS: dict[Turn, tuple[str, ...]] = {
     (0, 1, -1, 0): ("clock",),
     (0, -1, 1, 0): ("cclock",),
     (0, 1, 1, 0): ("cclock_flip",),
@@ -27,39 +29,45 @@ _TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
 _DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")
 
 
-def upright(frames: Iterable[VideoFrame], time_base: Fraction, threads: int) -> Iterator[VideoFrame]:
+class Upright:
     """The frames, as many, with their times: untouched unless turned by the first one's matrix or interlaced.
 
-    Filters are put in when the first frame needs them and made anew when size or pixel format change.
+    Filters are put in when the first frame needs them and made anew when size or pixel format change. ``turn``: how
+    frames are turned; ``interlaced``: whether they are deinterlaced by now. Both count once there is a frame.
     """
-    turns: Filters | None = None
-    chain: _Chain | None = None
-    interlaced = False
-    for frame in frames:
-        if turns is None:
-            turns = _turns(frame)
-        interlaced = interlaced or frame.interlaced_frame
-        filters = (*((_DEINTERLACE,) if interlaced else ()), *turns)
-        if chain is not None and not chain.fits(frame, filters):
+
+    def __init__(self, frames: Iterable[VideoFrame], time_base: Fraction, threads: int) -> None:
+        self._frames, self._time_base, self._threads = frames, time_base, threads
+        self.turn: Turn = UPRIGHT
+        self.interlaced = False
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        chain: _Chain | None = None
+        for number, frame in enumerate(self._frames):
+            if number == 0:
+                self.turn = _turn(frame)
+            self.interlaced = self.interlaced or frame.interlaced_frame
+            turns = tuple(("transpose", way) for way in _TURNS.get(self.turn, ()))
+            filters = (*((_DEINTERLACE,) if self.interlaced else ()), *turns)
+            if chain is not None and not chain.fits(frame, filters):
+                yield from chain.finish()
+                chain = None
+            if filters and chain is None:
+                chain = _Chain(frame, filters, self._time_base, self._threads)
+            if chain is None:
+                yield frame
+            else:
+                yield from chain.push(frame)
+        if chain is not None:
             yield from chain.finish()
-            chain = None
-        if filters and chain is None:
-            chain = _Chain(frame, filters, time_base, threads)
-        if chain is None:
-            yield frame
-        else:
-            yield from chain.push(frame)
-    if chain is not None:
-        yield from chain.finish()
 
 
-def _turns(frame: VideoFrame) -> Filters:
+def _turn(frame: VideoFrame) -> Turn:
     matrix = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
     if matrix is None:
-        return ()
-    places = np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]]
-    key = tuple(int(place) for place in np.round(places / 65536))
-    return tuple(("transpose", way) for way in _TURNS.get(key, ()))
+        return UPRIGHT
+    a, b, c, d = (int(place) for place in np.round(np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]] / 65536))
+    return (a, b, c, d) if (a, b, c, d) in _TURNS else UPRIGHT
 
 
 class _Chain:

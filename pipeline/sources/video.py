@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from keywarp.engines.errors import SourceError
 from keywarp.flow.base import Size
+from keywarp.flow.motion_vectors import VECTOR_CODECS, VectorChain
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.stage import StreamInfo
@@ -25,7 +26,8 @@ from .container import Location, in_words, is_hls, is_live, open_container, vide
 from .decoder import Decoder
 from .pace import Pace
 from .timeline import Timeline
-from .upright import upright
+from .upright import Upright
+from .vectors import vectors_of
 
 UNDECODABLE = "undecodable"
 CORRUPT = "corrupt"
@@ -76,6 +78,13 @@ class VideoSource(Source):
         self._size: Size = (0, 0)
         self._resized: dict[Size, int] = {}
         self._interrupted = False
+        self._wants_vectors = False
+        self._has_vectors = False
+        self._upright: Upright | None = None
+
+    def want_vectors(self) -> None:
+        """Let frames carry the motion vectors of H.264, MPEG-4 and their older relatives."""
+        self._wants_vectors = True
 
     def open(self) -> StreamInfo:
         """Open the stream and decode its first frame."""
@@ -100,6 +109,8 @@ class VideoSource(Source):
             live=self._live,
             audio=location.path if container.streams.audio else None,
             paths=() if location.path is None else (location.path,),
+            codec=stream.codec_context.name,
+            has_vectors=self._has_vectors,
         )
 
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -114,12 +125,16 @@ class VideoSource(Source):
         self._time_base = Fraction(stream.time_base or Fraction(1, 90_000)) if timed else Fraction(1, 90_000)
         self._pace = Pace() if self._live and is_hls(container) else None
         stamped = self._live and self._pace is None
-        self._decoder = Decoder(container, stream, self._stamp if stamped else None)
+        self._has_vectors = self._wants_vectors and stream.codec_context.name in VECTOR_CODECS
+        self._decoder = Decoder(
+            container, stream, self._stamp if stamped else None, vectors=self._has_vectors
+        )
         timeline = Timeline(self._time_base, Fraction(rate) if rate else None)
         frames = (
             self._decoder.frames() if timed else _timed_by_arrival(self._decoder.frames(), self._time_base)
         )
-        self._ready = upright(_timed(frames, timeline), self._time_base, self._threads or 1)
+        self._upright = Upright(_timed(frames, timeline), self._time_base, self._threads or 1)
+        self._ready = iter(self._upright)
         self._first = next(self._ready, None)
         if self._first is None:
             raise SourceError(self._no_frame(self._decoder))
@@ -187,7 +202,16 @@ class VideoSource(Source):
             _captured_ns(frame) or self.clock.now_ns(),
             picture,
             _PICTURE_TYPES.get(frame.pict_type),
+            vectors=self._vectors(frame),
         )
+
+    def _vectors(self, frame: VideoFrame) -> VectorChain:
+        """What the codec says of this frame's motion; nothing of one whose references are lost or that is
+        deinterlaced."""
+        decoder, way = self._decoder, self._upright
+        if not self._has_vectors or decoder is None or way is None:
+            return ()
+        return (None if decoder.unsure or way.interlaced else vectors_of(frame, way.turn),)
 
     def _sum_up(self, decoder: Decoder, at_end: bool) -> None:
         name = self._location.name

@@ -9,10 +9,14 @@ from typing import Generic, Protocol, TypeVar
 
 from keywarp.flow.base import KeyFlow, StepFlow
 from keywarp.flow.compose import extend
+from keywarp.flow.keyframes import Cause
 from keywarp.models.base import KeyOutput
 from keywarp.pipeline.frame import Frame
 
 Result = TypeVar("Result")
+
+
+_PAIRED = "compared with later frames directly"
 
 
 class SlotState(Enum):
@@ -51,10 +55,12 @@ class KeySlot(Generic[Result]):
     some frames later can be used at once. One thread uses a slot; only the work itself may run elsewhere.
     """
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, cause: Cause = "first") -> None:
         self.frame = frame
+        self.cause = cause
         self._future: Future[KeyOutput[Result]] | None = None
         self._flow: KeyFlow | None = None
+        self._age = 0
 
     @property
     def state(self) -> SlotState:
@@ -82,15 +88,21 @@ class KeySlot(Generic[Result]):
     @property
     def age(self) -> int:
         """Delivered frames since this one."""
-        return 0 if self._flow is None else self._flow.age
+        return self._age
 
     @property
     def flow(self) -> KeyFlow:
-        """The flow from the latest frame to this key frame. There is none on the key frame itself."""
+        """The steps from the latest frame to this key frame, chained. There are none on the key frame itself."""
         if self._flow is None:
-            raise RuntimeError(f"frame {self.frame.index} is the key frame itself: no flow leads to it")
+            raise RuntimeError(
+                f"frame {self.frame.index} is the key frame itself: no flow leads to it; or it is {_PAIRED}"
+            )
         return self._flow
 
-    def advance(self, step: StepFlow) -> None:
-        """Take in the step flow of the next delivered frame."""
-        self._flow = extend(step, self._flow if self._flow is not None else KeyFlow.start(step.size))
+    def advance(self, step: StepFlow | None) -> None:
+        """Take in the next delivered frame: its step flow, or None where nothing is chained."""
+        if step is not None:
+            if self._flow is None and self._age > 0:
+                raise RuntimeError(f"no steps can follow: frame {self.frame.index} is {_PAIRED}")
+            self._flow = extend(step, self._flow if self._flow is not None else KeyFlow.start(step.size))
+        self._age += 1

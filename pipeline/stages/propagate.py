@@ -6,12 +6,16 @@ after it what it computed there is carried along the flow.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from keywarp.engines.errors import UsageError
-from keywarp.flow.base import Size, StepEstimator, StepFlow
-from keywarp.flow.build import make_step_estimator
-from keywarp.flow.keyframes import FixedInterval, KeyframePolicy, Signals
+from keywarp.engines.errors import KeywarpError, UsageError
+from keywarp.flow.base import KeyFlow, PairEstimator, PairFlow, PairSetup, Size, StepEstimator, StepFlow
+from keywarp.flow.build import make_estimator
+from keywarp.flow.keyframes import Cause, KeyframePolicy, Signals, watch, watches
+from keywarp.flow.motion import is_finite
+from keywarp.flow.motion_vectors import VECTOR_CODECS
 from keywarp.models.base import KeyOutput, Model, Setup
 from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.frame import Frame
@@ -20,6 +24,11 @@ from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.stage import Stage, StreamInfo
 
 from .keyslot import InlineRunner, KeySlot, Runner, SlotState
+
+_log = logging.getLogger(__name__)
+
+_BREAKS: tuple[Cause, ...] = ("cut", "nan")
+"""Causes after which nothing from before may be shown: key frames that others wait for."""
 
 Result = TypeVar("Result")
 
@@ -32,6 +41,13 @@ class Propagate(Stage, Generic[Result]):
     STEP_FLOW, the others read it. With a runner that returns before the work is done, frames are propagated
     from the old key frame until the new one is finished; at most one is under way.
 
+    ``steps`` may also be an estimator for pairs, a FlowNet: then each frame is compared with the key frame itself,
+    nothing is chained, and there is no step flow. Its scale map is used at level ``features``, for the model that
+    it was trained for.
+
+    A frame to which the flow is broken (not a number, or infinite) becomes a key frame, and so does the first of a
+    new scene; what was carried along ends there.
+
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
     frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
     off: its result then is :meth:`Model.nothing`. ``flow_size``: the grid of a flow that they change to.
@@ -43,7 +59,7 @@ class Propagate(Stage, Generic[Result]):
         setup: Setup,
         *,
         policy: KeyframePolicy,
-        steps: StepEstimator,
+        steps: StepEstimator | PairEstimator,
         result: Key[Result],
         propagation: Key[Propagation] = PROPAGATION,
         name: str = "perceive",
@@ -64,23 +80,31 @@ class Propagate(Stage, Generic[Result]):
         self._current: KeySlot[Result] | None = None
         self._pending: KeySlot[Result] | None = None
         self._previous: Frame | None = None
+        self._reached: Frame | None = None
+        self._found: tuple[KeySlot[Result], Frame, PairFlow] | None = None
         self._since_request: int | None = None
         self._number = 0
         self._controls = controls
         self._flow_size = flow_size
         self._knobs = None if controls is None else controls.knobs
         self._knows_step = False
+        self._info: StreamInfo | None = None
+        self._frame_size: Size = (0, 0)
         self._shown: tuple[Result, Propagation] | None = None
 
     def open(self, info: StreamInfo) -> None:
-        """Compile the model for this stream."""
-        if self._steps.needs_known_step and not info.knows_step:
+        """Compile the model, and a FlowNet, for this stream."""
+        if _needs_known_step(self._steps) and not info.knows_step:
             raise UsageError(
                 f"flow '{self._steps.name}' is what a source itself knows, and '{info.name}' knows none; "
                 f"use --flow dis"
             )
+        _check_vectors(self._steps, info)
+        self._info = info
         self._knows_step = info.knows_step
+        self._frame_size = info.size
         self.model.open(self._setup, info.size)
+        self._open_pairs(self._steps)
 
     def process(self, packet: Packet) -> None:
         """Bring the packet's result: by a full run, along the flow, or the last one for a frozen frame."""
@@ -103,17 +127,71 @@ class Propagate(Stage, Generic[Result]):
             self._forget()
         if self._since_request is not None:
             self._since_request += 1
-        signals = Signals(self._since_request, frame.picture_type, self._number)
-        if self._pending is None and self._policy.is_key(signals):
-            self._request(packet)
+        cause = self._decide(packet)
+        if cause in _BREAKS:
+            self._drop()
+        if cause is not None:
+            self._request(packet, cause)
         slot = self._latest_finished()
-        for older in (slot, self._pending):
-            if older is not None and older.frame is not frame:
-                older.advance(self._step(packet))
+        if slot.frame is not frame and not self._advance(packet):
+            self._current = None  # nothing leads from it to here: wait for the full run that is under way
+            slot = self._latest_finished()
         result = self._result_of(slot, packet)
         self._previous = frame
         self._number += 1
-        return result, Propagation(slot.frame is frame, slot.age, slot.frame.index)
+        return result, Propagation(slot.frame is frame, slot.age, slot.frame.index, slot.cause)
+
+    def _decide(self, packet: Packet) -> Cause | None:
+        """Why this frame becomes a key frame, None where it is propagated. Flow is asked for where nothing else
+        settles it: it is what the frame is propagated along, if it is.
+        """
+        frame = packet.frame
+        signals = Signals(self._since_request, frame.picture_type, self._number)
+        if signals.age is None:
+            return "gap" if frame.after_gap else "first"
+        cause = None if self._pending is not None else self._policy.cause(signals)
+        if cause is not None:
+            return cause
+        if not self._advance(packet):
+            return "nan"
+        signals = self._measured(signals, packet)
+        if self._pending is not None:  # at most one is under way, unless it has lost its sense
+            return "cut" if signals.cut else None
+        return self._policy.cause(signals)
+
+    def _measured(self, signals: Signals, packet: Packet) -> Signals:
+        """The signals with what the policy wants to know of pictures and flow."""
+        slot, previous = self._current, self._previous
+        if slot is None or previous is None or not watches(self._policy):
+            return signals
+        flow, step = self._flow_to(slot, packet), self._step(packet)
+        with packet.span(f"{self.name}.signals"):
+            return watch(
+                self._policy,
+                signals,
+                key=slot.frame,
+                previous=previous,
+                now=packet.frame,
+                flow=flow,
+                step=step,
+            )
+
+    def _advance(self, packet: Packet) -> bool:
+        """Bring the key frames in use up to this frame, once; False where the flow to it is broken."""
+        frame = packet.frame
+        if self._reached is frame:
+            return True
+        step = self._step(packet)
+        current = self._current
+        flow = step if step is not None or current is None else self._flow_to(current, packet)
+        if flow is not None and not is_finite(flow):
+            _log.warning("flow '%s' is not finite on frame %d: a key frame", self._steps.name, frame.index)
+            return False
+        for slot in (current, self._pending):
+            if slot is not None and slot.frame is not frame:
+                slot.advance(step)
+        self._reached = frame
+        return True
 
     def _obey(self) -> None:
         """Take over what the controls say by now."""
@@ -123,29 +201,72 @@ class Propagate(Stage, Generic[Result]):
         assert before is not None
         self._knobs = now
         if now.interval != before.interval:
-            self._policy = FixedInterval(now.interval)
+            self._policy = self._policy.with_interval(now.interval)
         if now.flow != before.flow:
-            steps = make_step_estimator(now.flow, self._flow_size)
-            self._steps = self._steps if steps.needs_known_step and not self._knows_step else steps
+            self._change_flow(now.flow)
         if now.level != before.level:
             self._forget()
+            self._setup = replace(self._setup, level=now.level)
             self.model.set_level(now.level)
+            self._reopen_pairs()
+
+    def _change_flow(self, name: str) -> None:
+        """Go over to another flow; where it cannot be used on this stream, the one before it stays."""
+        try:
+            steps = make_estimator(name, self._flow_size)
+            _check_vectors(steps, self._info)
+            self._open_pairs(steps)
+        except KeywarpError as error:
+            _log.warning("flow stays '%s': %s", self._steps.name, error)
+            return
+        if _needs_known_step(steps) and not self._knows_step:
+            return
+        if isinstance(self._steps, PairEstimator):
+            self._steps.close()
+            self._forget()  # a chain of steps cannot begin in its middle
+        self._steps = steps
+
+    def _reopen_pairs(self) -> None:
+        """Get a FlowNet's scale map where the level now needs it, and be rid of it where it does not."""
+        try:
+            self._open_pairs(self._steps)
+        except KeywarpError as error:
+            _log.warning("flow '%s' goes on without its scale map: %s", self._steps.name, error)
+            self._open_pairs(self._steps, scaled=False)
+
+    def _open_pairs(self, flow: StepEstimator | PairEstimator, *, scaled: bool = True) -> None:
+        """Compile a FlowNet, and what its scale map needs of the model."""
+        if not isinstance(flow, PairEstimator):
+            return
+        setup = self._setup
+        wanted = self.model.card.name if scaled and setup.level == "features" else None
+        flow.open(PairSetup(setup.engine, setup.precision, setup.threads, wanted), self._frame_size)
+        if flow.scale_channels is not None:
+            self.model.open_scale(flow.grid_size, flow.scale_channels)
 
     def _forget(self) -> None:
-        """Start anew: the next frame is a key frame. A full run that is still under way ends first."""
+        """Start anew: the next frame is a key frame."""
+        self._drop()
+        self._policy.reset()
+
+    def _drop(self) -> None:
+        """Nothing of what was computed is carried on. A full run that is still under way ends first."""
         if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
             self._pending.wait()
         self._current = self._pending = self._previous = self._since_request = None
+        self._reached = self._found = None
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""
         self._forget()
         self._shown = None
+        if isinstance(self._steps, PairEstimator):
+            self._steps.close()
         self.model.close()
 
-    def _request(self, packet: Packet) -> None:
+    def _request(self, packet: Packet, cause: Cause) -> None:
         """Start the full run of this frame."""
-        self._pending = KeySlot(packet.frame)
+        self._pending = KeySlot(packet.frame, cause)
         self._since_request = 0
 
         def work() -> KeyOutput[Result]:
@@ -165,8 +286,10 @@ class Propagate(Stage, Generic[Result]):
         assert self._current is not None
         return self._current
 
-    def _step(self, packet: Packet) -> StepFlow:
-        """This frame's step flow: another model's, or made now for all of them."""
+    def _step(self, packet: Packet) -> StepFlow | None:
+        """This frame's step flow: another model's, or made now for all of them; None where pairs are compared."""
+        if isinstance(self._steps, PairEstimator):
+            return None
         step = packet.get(STEP_FLOW)
         if step is None:
             assert self._previous is not None
@@ -175,8 +298,38 @@ class Propagate(Stage, Generic[Result]):
             packet[STEP_FLOW] = step
         return step
 
+    def _flow_to(self, slot: KeySlot[Result], packet: Packet) -> KeyFlow | PairFlow:
+        """The flow from this frame to a key frame: its steps, chained, or found for the two."""
+        if not isinstance(self._steps, PairEstimator):
+            return slot.flow
+        if self._found is None or self._found[0] is not slot or self._found[1] is not packet.frame:
+            with packet.span(f"{self.name}.flow"):
+                self._found = slot, packet.frame, self._steps.pair(slot.frame, packet.frame)
+        return self._found[2]
+
     def _result_of(self, slot: KeySlot[Result], packet: Packet) -> Result:
         if slot.frame is packet.frame:
             return slot.output.result
+        flow = self._flow_to(slot, packet)
         with packet.span(f"{self.name}.{self.model.propagation_part}"):
-            return self.model.propagate(slot.output, slot.flow)
+            return self.model.propagate(slot.output, flow)
+
+
+def _needs_known_step(flow: StepEstimator | PairEstimator) -> bool:
+    return isinstance(flow, StepEstimator) and flow.needs_known_step
+
+
+def _check_vectors(flow: StepEstimator | PairEstimator, info: StreamInfo | None) -> None:
+    """Raise :class:`UsageError` where the flow needs motion vectors and the stream has none."""
+    if not isinstance(flow, StepEstimator) or not flow.needs_vectors or info is None or info.has_vectors:
+        return
+    if info.codec in VECTOR_CODECS:
+        raise UsageError(
+            f"flow '{flow.name}' is made of motion vectors, and those of '{info.name}' are not read; "
+            "they are where a run begins with --flow auto or --flow codec, or has a page"
+        )
+    what = f"{info.codec} video, of which FFmpeg hands out none" if info.codec else "no video with any"
+    raise UsageError(
+        f"flow '{flow.name}' is made of a video's motion vectors, and '{info.name}' is {what} (H.264, MPEG-4 and "
+        "MPEG-1/2 files and streams have them); use --flow dis"
+    )

@@ -1,19 +1,140 @@
+"""Key-frame policies on made-up signals."""
+
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from keywarp.engines.errors import UsageError
-from keywarp.flow.keyframes import FixedInterval, Signals
+from keywarp.flow.keyframes import (
+    AdaptiveQuality,
+    AdaptiveShare,
+    CodecKeyframes,
+    FixedInterval,
+    KeyframePolicy,
+    Signals,
+    make_policy,
+    policy_names,
+    predicted_agreement,
+)
+from keywarp.flow.motion import Motion
+
+STILL = Motion(0.0, 0.0, 0.0, 0.0)
+ALL = ("fixed", "adaptive", "adaptive:share=0.25", "adaptive:quality=92", "codec")
+
+Scene = Callable[[int, int], Motion]
+"""The motion from a key frame (first number) to a frame (second)."""
+
+
+def drive(rate: Callable[[int], float]) -> Scene:
+    """Errors that add up as a random walk does, on frame n by ``rate(n)``."""
+
+    def motion(key: int, now: int) -> Motion:
+        residual = sum(rate(number) ** 2 for number in range(key + 1, now + 1)) ** 0.5
+        return Motion(2 * residual, 3 * residual, residual, 0.0)
+
+    return motion
+
+
+def keys_of(
+    policy: KeyframePolicy, frames: int, scene: Scene = lambda key, now: STILL, cuts: tuple[int, ...] = ()
+) -> list[int]:
+    """The key frames, asked for as the propagate stage does: without motion first."""
+    keys: list[int] = []
+    for number in range(frames):
+        age = number - keys[-1] if keys else None
+        is_key = policy.is_key(Signals(age, number=number))
+        if not is_key and age is not None:
+            motion = scene(keys[-1], number)
+            is_key = policy.is_key(Signals(age, number=number, motion=motion, cut=number in cuts))
+        if is_key:
+            keys.append(number)
+    return keys
 
 
 def key_pattern(interval: int, frames: int, phase: int = 0) -> str:
-    policy, age, pattern = FixedInterval(interval, phase), None, ""
-    for number in range(frames):
-        age = None if age is None else age + 1
-        is_key = policy.is_key(Signals(age, number=number))
-        age = 0 if is_key else age
-        pattern += "K" if is_key else "."
-    return pattern
+    keys = keys_of(FixedInterval(interval, phase), frames)
+    return "".join("K" if number in keys else "." for number in range(frames))
+
+
+# --- All policies --------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_every_name() -> None:
+    assert {text.partition(":")[0] for text in ALL} == set(policy_names())
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_the_first_frame_is_a_key_frame(text: str) -> None:
+    assert make_policy(text, 10).cause(Signals(None, number=0)) == "first"
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_a_cut_makes_a_key_frame(text: str) -> None:
+    assert make_policy(text, 10).cause(Signals(2, "P", 2, STILL, cut=True)) == "cut"
+    assert 7 in keys_of(make_policy(text, 10), 12, cuts=(7,))
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_cuts_can_be_switched_off(text: str) -> None:
+    policy = make_policy(text + ("," if ":" in text else ":") + "cuts=off", 10)
+    assert not policy.cuts
+    assert policy.cause(Signals(2, "P", 2, STILL, cut=True)) is None
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_nothing_is_wanted_of_a_frame_right_after_a_key_frame(text: str) -> None:
+    assert make_policy(text, 10).cause(Signals(1, "P", 1)) is None
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_no_stream_is_without_key_frames_for_long(text: str) -> None:
+    assert len(keys_of(make_policy(text, 10), 91)) >= 4
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_another_interval_keeps_what_else_is_set(text: str) -> None:
+    policy = make_policy(text + ("," if ":" in text else ":") + "cuts=off", 10).with_interval(5)
+    assert not policy.cuts
+    assert type(policy) is type(make_policy(text, 5))
+    if "quality" not in text:
+        assert len(keys_of(policy, 60, drive(lambda number: 0.3))) in (12, 13)
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_every_frame_can_be_a_key_frame(text: str) -> None:
+    if text in ("fixed", "adaptive", "codec"):
+        assert keys_of(make_policy(text, 1), 5) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adaptve", "unknown policy 'adaptve'; did you mean 'adaptive'.*codec, fixed"),
+        ("", "unknown policy ''"),
+        ("adaptive:share", "options are key=value, such as adaptive:share=0.1"),
+        ("adaptive:", "options are key=value"),
+        ("adaptive:share=", "options are key=value"),
+        ("adaptive:shares=0.1", "unknown policy option 'shares'; did you mean 'share'"),
+        ("fixed:share=0.1", "unknown policy option 'share'.*cuts"),
+        ("adaptive:share=many", "share=many is not a number; write share=0.1"),
+        ("adaptive:share=nan", "share=nan is not a number"),
+        ("adaptive:share=0", "share of 0 key frames is not possible; it is above 0 and at most 1"),
+        ("adaptive:share=1.5", "share of 1.5 key frames"),
+        ("adaptive:quality=100", "quality of 100 is not possible.*above 0 and below 100"),
+        ("adaptive:quality=-3", "quality of -3 is not possible"),
+        ("adaptive:share=0.1,quality=90", "a share or to a quality, not to both"),
+        ("codec:cuts=maybe", "unknown value of cuts 'maybe'.*off, on"),
+    ],
+)
+def test_an_impossible_text_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_policy(text, 10)
+
+
+# --- fixed ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -35,6 +156,10 @@ def test_a_signal_without_a_number_has_no_phase() -> None:
     assert not FixedInterval(3, 1).is_key(Signals(1))
 
 
+def test_after_a_cut_the_counting_starts_anew() -> None:
+    assert keys_of(FixedInterval(4), 14, cuts=(5,)) == [0, 4, 5, 9, 13]
+
+
 @pytest.mark.parametrize(("interval", "phase"), [(1, 1), (3, 3), (3, -1)])
 def test_an_impossible_phase_is_refused(interval: int, phase: int) -> None:
     with pytest.raises(UsageError, match=f"phase {phase} of interval {interval} .* 0 to {interval - 1}"):
@@ -42,6 +167,122 @@ def test_an_impossible_phase_is_refused(interval: int, phase: int) -> None:
 
 
 @pytest.mark.parametrize("interval", [0, -3])
-def test_an_impossible_interval_is_refused(interval: int) -> None:
+@pytest.mark.parametrize("make", [FixedInterval, CodecKeyframes, lambda n: make_policy("adaptive", n)])
+def test_an_impossible_interval_is_refused(interval: int, make: Callable[[int], KeyframePolicy]) -> None:
     with pytest.raises(UsageError, match=f"interval {interval} is not possible"):
-        FixedInterval(interval)
+        make(interval)
+
+
+# --- codec ---------------------------------------------------------------------------------------------------
+
+
+def test_intra_frames_are_key_frames() -> None:
+    policy = CodecKeyframes(5)
+    assert policy.cause(Signals(2, "I", 2)) == "intra"
+    assert policy.cause(Signals(2, "P", 2)) is None
+    assert policy.cause(Signals(5, "B", 5)) == "interval"
+
+
+# --- adaptive, by share --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [2, 3, 5, 10, 25])
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.3, 40.0])
+def test_a_steady_stream_has_even_intervals_whatever_its_rate(interval: int, rate: float) -> None:
+    keys = keys_of(make_policy("adaptive", interval), 10 * interval, drive(lambda number: rate))
+    assert keys == list(range(0, 10 * interval, interval))
+
+
+def test_a_share_that_no_interval_has_is_met_on_average() -> None:
+    keys = keys_of(AdaptiveShare(0.3), 1000, drive(lambda number: 0.2))
+    assert len(keys) == pytest.approx(300, abs=3)
+    assert {after - before for before, after in pairwise(keys)} == {3, 4}
+
+
+def stop_and_go(number: int) -> float:
+    """Standing and driving, 60 frames each."""
+    return 0.5 if number // 60 % 2 else 0.05
+
+
+def test_key_frames_are_where_the_motion_is() -> None:
+    keys = keys_of(AdaptiveShare(0.1), 600, drive(stop_and_go))
+    driving = sum(stop_and_go(key) > 0.1 for key in keys)
+    assert driving > 2 * (len(keys) - driving)
+    assert len(keys) == pytest.approx(60, abs=9)
+
+
+def test_intervals_stay_within_a_third_and_three_times_the_mean() -> None:
+    keys = keys_of(AdaptiveShare(0.1), 600, drive(lambda number: 9.0 if number % 200 > 150 else 1e-6))
+    gaps = [after - before for before, after in pairwise(keys)]
+    assert min(gaps) >= 3
+    assert max(gaps) == 30
+
+
+def test_what_leaves_the_picture_counts() -> None:
+    def turning(key: int, now: int) -> Motion:
+        gone = sum(0.02 for number in range(key + 1, now + 1) if number >= 200)
+        return Motion(5.0, 0.1, 0.1 * (now - key) ** 0.5, min(gone, 1.0))
+
+    keys = keys_of(AdaptiveShare(0.1), 300, turning)
+    assert sum(key >= 200 for key in keys) > 1.5 * sum(100 <= key < 200 for key in keys)
+
+
+def test_other_key_frames_count_for_the_share() -> None:
+    cuts = tuple(range(25, 1000, 25))
+    keys = keys_of(AdaptiveShare(0.1), 1000, drive(lambda number: 0.2), cuts)
+    assert set(cuts) < set(keys)
+    assert len(keys) == pytest.approx(100, abs=3)
+
+
+def test_frames_on_which_the_policy_was_not_asked_count() -> None:
+    policy = AdaptiveShare(0.1)
+    steady = Motion(1.0, 1.0, 1.0, 0.0)
+    assert policy.cause(Signals(1, None, 1, steady)) is None
+    assert policy.cause(Signals(10, None, 10, Motion(3.0, 3.0, 10**0.5, 0.0))) == "adaptive"
+
+
+def test_a_new_start_forgets_the_stream() -> None:
+    policy, scene = AdaptiveShare(0.1), drive(stop_and_go)
+    first = keys_of(policy, 150, scene)
+    assert keys_of(policy, 150, scene) != first
+    policy.reset()
+    assert keys_of(policy, 150, scene) == first
+
+
+def test_without_motion_a_share_cannot_be_steered_to() -> None:
+    assert AdaptiveShare(0.5).cause(Signals(50, "P", 50)) is None
+
+
+# --- adaptive, by quality ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["mean", "spread", "residual", "invalid_share"])
+def test_the_predicted_agreement_falls_with_every_signal(field: str) -> None:
+    values = {"mean": 2.0, "spread": 2.0, "residual": 0.5, "invalid_share": 0.01}
+    agreements = [predicted_agreement(Motion(**{**values, field: values[field] * n})) for n in (1, 2, 4)]
+    assert agreements == sorted(agreements, reverse=True)
+    assert len(set(agreements)) == 3
+
+
+def test_agreement_is_a_percentage() -> None:
+    assert predicted_agreement(STILL) == 98.0
+    assert predicted_agreement(Motion(900.0, 900.0, 900.0, 1.0)) == 0.0
+
+
+def test_a_better_quality_takes_more_key_frames() -> None:
+    scene = drive(lambda number: 0.4)
+    counts = [len(keys_of(AdaptiveQuality(quality), 200, scene)) for quality in (88, 92, 95, 97.9)]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[1] < counts[2] < counts[3] == 200
+
+
+def test_no_propagated_frame_falls_below_the_quality() -> None:
+    scene, policy = drive(stop_and_go), AdaptiveQuality(92)
+    keys = keys_of(policy, 300, scene)
+    for number in range(300):
+        key = max(key for key in keys if key <= number)
+        assert number == key or predicted_agreement(scene(key, number)) >= 92
+
+
+def test_a_still_picture_has_the_largest_interval() -> None:
+    assert keys_of(make_policy("adaptive:quality=90", 10), 70) == [0, 30, 60]

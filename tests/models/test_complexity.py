@@ -1,4 +1,4 @@
-"""The size and work of ENet, as published."""
+"""The size and work of networks, as published."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import pytest
 
 from keywarp.engines.errors import UsageError
-from keywarp.models.complexity import complexity
+from keywarp.models.complexity import complexity, flow_complexity
+from keywarp.models.complexity_table import SIZE, RatioTable, ratio_table
 from keywarp.models.networks.enet import ENet
 
 
@@ -37,3 +38,40 @@ def test_figures_go_into_json() -> None:
 def test_sizes_off_the_stride_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="multiples of 8"):
         complexity(ENet(), size)
+
+
+@pytest.fixture(scope="module")
+def table() -> RatioTable:
+    return ratio_table()
+
+
+@pytest.mark.parametrize("features", ["resnet-50", "resnet-101"])
+@pytest.mark.parametrize(
+    ("flow", "tolerance"), [("flownet", 0.03), ("flownet-half", 0.03), ("flownet-inception", 0.05)]
+)
+def test_features_cost_over_flow_what_the_paper_says(
+    table: RatioTable, features: str, flow: str, tolerance: float
+) -> None:
+    """Table 2 of Zhu et al. (2017); what is counted is in the table's notes."""
+    ratio = table.ratio(features, flow)
+    assert table.size == SIZE == (1000, 600)
+    assert ratio.compared == pytest.approx(ratio.published, rel=tolerance)
+    assert ratio.compared in (ratio.with_scale, ratio.without_scale)
+    assert ratio.with_scale < ratio.without_scale
+
+
+def test_the_table_goes_into_json(table: RatioTable) -> None:
+    found = json.loads(json.dumps(table.to_dict()))
+    assert found["flow_macs"]["flownet"] < found["scaled_flow_macs"]["flownet"]
+    first = next(table.ratios())
+    assert json.loads(json.dumps(first.to_dict()))["features"] == "resnet-50"
+
+
+def test_a_flow_network_is_counted_on_a_pair() -> None:
+    small, large = (flow_complexity("flownet-inception", size) for size in ((256, 128), (512, 256)))
+    assert large.macs == 4 * small.macs
+    assert small.parameters == large.parameters
+    with pytest.raises(UsageError, match="at least 64x64"):
+        flow_complexity("flownet-inception", (640, 32))
+    with pytest.raises(UsageError, match="flow network 'flow-net'"):
+        flow_complexity("flow-net", (640, 360))

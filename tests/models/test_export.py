@@ -17,11 +17,12 @@ from torch import nn
 
 from keywarp.engines.errors import ModelError
 from keywarp.models.card import Provenance, part_path, read_card
-from keywarp.models.export import enet_parts, export_enet
+from keywarp.models.export_network import export_network, network_parts
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.enet_definition import ENET
 from keywarp.models.networks.files import write_weights
 from keywarp.models.networks.normalise import normalise
-from keywarp.models.networks.warp import warp_features
+from keywarp.models.networks.warp import propagate, warp_features
 
 Array = NDArray[Any]
 Run = Callable[[bytes, Mapping[str, Array]], dict[str, Array]]
@@ -72,7 +73,7 @@ def network() -> ENet:
 
 @pytest.fixture(scope="module")
 def parts(network: ENet) -> dict[str, bytes]:
-    return enet_parts(network)
+    return network_parts(ENET, network)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,23 @@ def test_warp_head_with_whole_cells_shifts_labels(run: Run, parts: dict[str, byt
     assert (inside[0] == inside[1]).mean() >= SAME_LABELS
 
 
+@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("grid", [(20, 13), (80, 52), (7, 5)])
+def test_warp_scale_head_equals_torch(
+    run: Run, grid: tuple[int, int], parts: dict[str, bytes], network: ENet, image: Array
+) -> None:
+    features = run(parts["key"], {"image": image})["features"]
+    rng = np.random.default_rng(1)
+    flow = rng.normal(0, 0.5, (1, grid[1], grid[0], 2)).astype(np.float32)
+    scale = rng.uniform(0.5, 1.5, (1, 16, grid[1], grid[0])).astype(np.float32)
+    with torch.no_grad():
+        warped = propagate(*(torch.from_numpy(array.copy()) for array in (features, flow, scale)))
+        expected = network.head(warped).argmax(1).numpy()
+    found = run(parts["warp_scale_head"], {"features": features, "flow": flow, "scale": scale})["labels"]
+    assert found.dtype == np.uint8
+    assert (found == expected).mean() >= SAME_LABELS
+
+
 def test_warp_is_bilinear_and_takes_the_edge_beyond_it() -> None:
     features = torch.arange(12.0).view(1, 1, 3, 4)
     flow = torch.zeros(1, 3, 4, 2)
@@ -131,15 +149,15 @@ def test_height_and_width_are_symbols(parts: dict[str, bytes]) -> None:
     def dims(value: onnx.ValueInfoProto) -> list[int | str]:
         return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
 
-    found: dict[str, list[int | str]] = {}
-    for data in parts.values():
+    found: dict[str, dict[str, list[int | str]]] = {}
+    for part, data in parts.items():
         graph = onnx.load_model_from_string(data).graph
-        found |= {v.name: dims(v) for v in [*graph.input, *graph.output]}
+        found[part] = {v.name: dims(v) for v in [*graph.input, *graph.output]}
+    features: dict[str, list[int | str]] = {"features": [1, 16, "h", "w"], "labels": [1, "H", "W"]}
     assert found == {
-        "image": [1, "H", "W", 3],
-        "features": [1, 16, "h", "w"],
-        "flow": [1, "h", "w", 2],
-        "labels": [1, "H", "W"],
+        "key": {"image": [1, "H", "W", 3], **features},
+        "warp_head": {"flow": [1, "h", "w", 2], **features},
+        "warp_scale_head": {"flow": [1, "y", "x", 2], "scale": [1, 16, "y", "x"], **features},
     }
 
 
@@ -151,22 +169,24 @@ def test_normalisations_before_which_a_convolution_stands_are_folded(
 
 
 def test_equal_constants_are_not_shared() -> None:
-    parts = enet_parts(ENet())  # whose slopes are all equal
+    parts = network_parts(ENET, ENet())  # whose slopes are all equal
     nodes = onnx.load_model_from_string(parts["key"]).graph.node
     assert not [node.name for node in nodes if node.op_type == "Identity"]
 
 
 def test_equal_weights_export_to_equal_bytes(network: ENet, parts: dict[str, bytes]) -> None:
-    assert enet_parts(network) == parts
+    assert network_parts(ENET, network) == parts
     assert not network.training
 
 
 def test_a_model_is_written_with_its_card(network: ENet, tmp_path: Path) -> None:
     write_weights(network, tmp_path / "w.safetensors")
-    path = export_enet(tmp_path / "w.safetensors", tmp_path / "out", name="small", provenance=PROVENANCE)
+    path = export_network(
+        ENET, tmp_path / "w.safetensors", tmp_path / "out", name="small", provenance=PROVENANCE
+    )
     card = read_card(path)
     assert path.name == "small.json"
-    assert sorted(card.files) == ["key", "warp_head", "weights"]
+    assert sorted(card.files) == ["key", "warp_head", "warp_scale_head", "weights"]
     for part in card.files:
         assert part_path(card, path, part).is_file()
     assert card.parameters == sum(p.numel() for p in network.parameters())
@@ -180,19 +200,19 @@ def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -
     with torch.no_grad():
         damaged.fullconv.weight[0, 0, 0, 0] = value
     with pytest.raises(ModelError, match=r"fullconv\.weight.*not finite"):
-        enet_parts(damaged)
+        network_parts(ENET, damaged)
     write_weights(damaged, tmp_path / "w.safetensors")
     with pytest.raises(ModelError, match=r"not finite.*fullconv\.weight"):
-        export_enet(tmp_path / "w.safetensors", tmp_path, name="x", provenance=PROVENANCE)
+        export_network(ENET, tmp_path / "w.safetensors", tmp_path, name="x", provenance=PROVENANCE)
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     with pytest.raises(ModelError, match="cannot be read"):
-        export_enet(path, tmp_path, name="x", provenance=PROVENANCE)
+        export_network(ENET, path, tmp_path, name="x", provenance=PROVENANCE)
     path.write_bytes(b"no weights")
     with pytest.raises(ModelError, match="cannot be read"):
-        export_enet(path, tmp_path, name="x", provenance=PROVENANCE)
+        export_network(ENET, path, tmp_path, name="x", provenance=PROVENANCE)
     write_weights(ENet(classes=5), path)
     with pytest.raises(ModelError, match=r"5 classes.*'camvid' has 11"):
-        export_enet(path, tmp_path, name="x", provenance=PROVENANCE)
+        export_network(ENET, path, tmp_path, name="x", provenance=PROVENANCE)

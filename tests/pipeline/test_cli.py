@@ -105,11 +105,13 @@ def test_one_run_feeds_all_sinks_and_reports_every_stage(tmp_path: Path) -> None
 def check_report(report: dict[str, Any]) -> None:
     """The keys are exactly those that docs/report.md promises."""
     assert set(report) == {
-        "schema", "frames", "fps", "wall_s", "cpu_s", "peak_rss_mb", "stages", "latency"
+        "schema", "policy", "frames", "fps", "wall_s", "cpu_s", "peak_rss_mb", "stages", "latency"
     }  # fmt: skip
     frames = report["frames"]
     assert [frames[kind] for kind in ("in", "out", "dropped", "key")] == [12, 12, 0, 3]
-    parts = {f"perceive.{part}" for part in ("prepare", "features", "flow", "warp_head")}
+    assert report["policy"] == "fixed"
+    assert frames["key_by_cause"] == {"first": 1, "interval": 2}
+    parts = {f"perceive.{part}" for part in ("prepare", "features", "flow", "signals", "warp_head")}
     stages = {"read", "perceive", "overlay", "mp4", "mp4-2", "jsonl", "png", "null"}
     assert set(report["stages"]) == stages | parts
     for name, kinds in [*report["stages"].items(), ("latency", report["latency"])]:
@@ -231,6 +233,25 @@ def test_complexity_of_enet_is_the_published_one(call: Call) -> None:
     assert "GFLOPs" in ended.out
 
 
+def test_complexity_has_the_table_of_deep_feature_flow(call: Call) -> None:
+    pytest.importorskip("torch", reason="needs torch (pip install 'keywarp[torch]')")
+    ended = call("complexity", "--table", "dff", "--size", "256x192", "--json", "made/dff.json")
+    assert (ended.code, ended.err) == (0, "")
+    for text in ("resnet-50 over", "resnet-101 over", "flownet-inception", "95.24", "input's resolution"):
+        assert text in ended.out
+    figures = json.loads(Path("made/dff.json").read_text())
+    assert len(figures["ratios"]) == 6
+
+
+def test_a_network_with_random_weights_is_exported_and_runs(call: Call) -> None:
+    pytest.importorskip("torch", reason="needs torch (pip install 'keywarp[torch]')")
+    ended = call("export", "enet", "--out", "made")
+    assert (ended.code, ended.err) == (0, "")
+    assert "UNTRAINED" in ended.out
+    ended = call("run", TINY, "--model", "made/enet.json", "--sink", "null", "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+
+
 def _without(*packages: str) -> str:
     blocked = "".join(f"sys.modules['{package}'] = None\n" for package in packages)
     return f"import sys\n{blocked}from keywarp.pipeline.cli import main\nmain()"
@@ -308,6 +329,10 @@ USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
     ("demo where none can be", ["demo", "--out", "/proc/x"], ["'/proc/x' cannot be written"]),
     ("unknown network", ["complexity", "ennet"], ["did you mean 'enet'?"]),
     ("no network size", ["complexity", "enet", "--size", "0x0"], ["such as 640x360"]),
+    ("no network at all", ["complexity"], ["name a network (enet, resnet-50", "--table dff"]),
+    ("unknown table", ["complexity", "--table", "dfff"], ["unknown table 'dfff'; did you mean 'dff'?"]),
+    ("a network and a table", ["complexity", "enet", "--table", "dff"], ["leave 'enet' out"]),
+    ("no flow weights", ["export", "flownet"], ["flow network 'flownet' needs --weights"]),
     ("no weights", ["export", "enet", "--weights", "no.safetensors"], ["'no.safetensors' do not exist"]),
     ("unknown data", ["train", "enet", "--data", "camvidd:x"], ["did you mean 'camvid'?"]),
     (

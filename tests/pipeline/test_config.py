@@ -48,8 +48,8 @@ def test_no_settings_are_the_defaults() -> None:
     assert read_config("dff")["interval"] == RunConfig().interval
 
 
-def test_there_are_four_bundled_configurations() -> None:
-    assert config_names() == ("accurate", "dff", "fastest", "per-frame")
+def test_there_are_five_bundled_configurations() -> None:
+    assert config_names() == ("accurate", "dff-flownet", "dff", "fastest", "per-frame")
 
 
 @pytest.mark.parametrize("name", config_names())

@@ -104,6 +104,24 @@ def _check_keys(found: dict[str, Any]) -> None:
     assert sum(figures["share"] for figures in found["classes"].values()) == pytest.approx(1)
 
 
+def test_a_policy_is_shown_beside_fixed_intervals(call: Call, street: Path) -> None:
+    ended = call(
+        "--sequence", street / "part", "--intervals", "1", "--policy", "adaptive:share=0.3", "--level", "result",
+        "--json", "eval.json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "adaptive:share=0.3" in ended.out
+    assert "by cause: 1 first, " in " ".join(ended.out.split())
+    found = json.loads(Path("eval.json").read_text())
+    policy, intervals = found["policy"], found["intervals"]
+    assert policy["key_share"] == sum(policy["key_by_cause"].values()) / FRAMES
+    assert {"3", "4"} & set(intervals)
+    nearest = [intervals[name]["miou"] for name in intervals if name != "1"]
+    assert min(nearest) <= policy["fixed_miou"] <= max(nearest)
+    assert policy["gain"] == pytest.approx(policy["miou"] - policy["fixed_miou"])
+    assert policy["cost"] == pytest.approx(intervals["1"]["miou"] - policy["miou"])
+
+
 def test_a_film_of_the_frames_scores_about_the_same(call: Call, street: Path) -> None:
     sequence = ("--sequence", street / "part.mp4", "--intervals", "3", "--level", "result", "--quiet")
     ended = call(*sequence, "--json", "eval.json", "--set", "flow.size=480x270")
@@ -144,6 +162,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--split a --sequence clip.mp4", "--split belongs to --data, which is not given"),
         ("--data camvid:set/a --labels x", "--labels belongs to --sequence, which is not given"),
         ("--data camvid:set/a --intervals 5", "--intervals belongs to --sequence, which is not given"),
+        ("--data camvid:set/a --policy codec", "--policy belongs to --sequence, which is not given"),
+        ("--sequence clip.mp4 --policy codecs", "unknown policy 'codecs'; did you mean 'codec'?"),
+        ("--sequence clip.mp4 --set policy=codec", "'policy' cannot be set for an evaluation; name one with"),
         ("--data camvid:set/a --sheet x.jpg", "--sheet belongs to --sequence, which is not given"),
         ("--sequence nowhere", "sequence 'nowhere' does not exist"),
         ("--sequence bare.mp4", "labels 'bare_labels' does not exist; name the one of 'bare.mp4' with --labels"),

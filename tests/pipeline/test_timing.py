@@ -43,7 +43,7 @@ def test_a_duration_of_zero_counts() -> None:
 def packet(index: int, clock: ManualClock, is_key: bool, *spans: Span) -> Packet:
     picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
     made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
-    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index)
+    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut")
     made.spans.extend(spans)
     return made
 
@@ -58,14 +58,24 @@ def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
         packet(1, clock, False, Span("perceive", 45 * MS, 2 * MS, 5 * MS), Span("mp4", 50 * MS, 5 * MS))
     )
     clock.advance_ms(100)
-    report = timing.report(frames_in=4, dropped={"late": 2}, frozen=3, missed={"mp4": 1}, written={"mp4": 2})
+    report = timing.report(
+        frames_in=4,
+        dropped={"late": 2},
+        policy="adaptive",
+        frozen=3,
+        missed={"mp4": 1},
+        written={"mp4": 2},
+    )
     assert report["schema"] == SCHEMA
+    assert report["policy"] == "adaptive"
     assert report["frames"] == {
         "in": 4,
         "out": 2,
         "dropped": 2,
         "dropped_by_cause": {"late": 2},
         "key": 1,
+        "key_by_cause": {"cut": 1},
+        "key_share": 0.5,
         "frozen": 3,
         "missed": {"mp4": 1},
         "written": {"mp4": 2},

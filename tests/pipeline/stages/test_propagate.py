@@ -108,7 +108,7 @@ def test_two_models_share_the_step_flow() -> None:
 def test_work_is_timed_by_part() -> None:
     packets = run(stage(2), 2)
     assert [span.name for span in packets[0].spans] == ["perceive.prepare", "perceive.features"]
-    assert [span.name for span in packets[1].spans] == ["perceive.flow", "perceive.warp"]
+    assert [span.name for span in packets[1].spans] == ["perceive.flow", "perceive.signals", "perceive.warp"]
 
 
 def test_an_error_of_the_model_comes_out_of_process() -> None:
@@ -201,7 +201,7 @@ def test_after_a_gap_the_next_frame_is_a_key_frame() -> None:
     run(perceive, 3)
     after = _marked(40, after_gap=True)
     perceive.process(after)
-    assert after[PROPAGATION] == Propagation(True, 0, 40)
+    assert after[PROPAGATION] == Propagation(True, 0, 40, "gap")
     assert STEP_FLOW not in after
 
 

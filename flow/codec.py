@@ -1,0 +1,43 @@
+"""Step flow of a codec's motion vectors, taken at their word."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import Image, Size, StepEstimator, StepFlow
+from .dis import DisFlow, inside
+from .motion_vectors import joined_past, step_grid
+
+# Where more than this share of a frame has no vector, neighbours say too little of it.
+_MOST_FILLED = 0.25
+
+
+class CodecFlow(StepEstimator):
+    """The stream's own motion vectors, each into the past taken to lead to the previous frame.
+
+    True of streams without B-frames whose frames have one reference; :class:`MeasuredFlow` is for the others.
+    Vectors of frames that were dropped are joined. Cells that no vector tells of take after those around them and
+    are invalid; where they are more than a quarter of the frame they take DIS's flow, and so does a frame without
+    any vector.
+    ``size``: the grid (None: cells of 4 pixels, or of 8 and more in large pictures).
+    """
+
+    name = "codec"
+    wants_vectors = True
+    needs_vectors = True
+
+    def __init__(self, size: Size | None = None) -> None:
+        self._size = size
+        self._dis = DisFlow()
+
+    def step(self, previous: Image, current: Image) -> StepFlow:
+        """The step flow on this estimator's grid."""
+        grid = self._size or step_grid(current.size)
+        found = joined_past(current.vectors, grid)
+        if found is None:
+            return self._dis.step(previous, current).resized(grid)
+        if 1 - found.share <= _MOST_FILLED:
+            return StepFlow(found.field, np.logical_and(found.told, inside(found.field)))
+        other = self._dis.step(previous, current).resized(grid)
+        field = np.where(found.told[..., np.newaxis], found.field, other.field)
+        return StepFlow(field, np.where(found.told, inside(field), other.valid))

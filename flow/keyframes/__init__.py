@@ -1,0 +1,23 @@
+"""Key-frame policies: which frames a model runs on in full, decided from cheap signals."""
+
+from .adaptive import AdaptiveQuality, AdaptiveShare, predicted_agreement
+from .base import Cause, KeyframePolicy, Signals
+from .build import make_policy, policy_names
+from .codec import CodecKeyframes
+from .fixed import FixedInterval
+from .watch import watch, watches
+
+__all__ = [
+    "AdaptiveQuality",
+    "AdaptiveShare",
+    "Cause",
+    "CodecKeyframes",
+    "FixedInterval",
+    "KeyframePolicy",
+    "Signals",
+    "make_policy",
+    "policy_names",
+    "predicted_agreement",
+    "watch",
+    "watches",
+]

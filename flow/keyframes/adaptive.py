@@ -1,0 +1,130 @@
+"""Key frames where they are needed: often where propagation loses quickly, seldom where nothing happens."""
+
+from __future__ import annotations
+
+import math
+
+from keywarp.engines.errors import UsageError
+from keywarp.flow.motion import Motion
+
+from .base import Cause, KeyframePolicy, Signals, check_interval
+
+# Key frames come at most so many times as often as they are to on average, and at least that part of it.
+_RANGE = 3.0
+# What invalid cells count for: a residual of so many percent of the width, were all of them invalid.
+_INVALID_RESIDUAL = 10.0
+# The rate of loss is compared with its mean over the frames of so many wanted intervals ...
+_MEAN_INTERVALS = 100
+# ... and key frames too many or too few are made good over so many.
+_REPAY_INTERVALS = 30
+_MOST_REPAY = 2.0
+
+# Percent of the pixels, fitted as docs/keyframes.md says.
+_FLICKER = 2.0
+_LOSS = 1.67
+_INVALID_LOSS = 50.0
+
+
+class AdaptiveShare(KeyframePolicy):
+    """``share`` of the frames, above 0 and up to 1, become key frames, where propagation loses most.
+
+    The residual after warping grows with the square root of the age, as a sum of many small errors does; divided by
+    it, it says how quickly propagation loses here. Each frame brings the next key frame nearer by the share, times
+    this rate by its mean over the stream so far, 1/3 to 3. So nothing depends on what scene, size or contrast the
+    stream has: a steady stream gets a fixed interval. What is too much when a key frame is due counts for the next.
+    """
+
+    needs_motion = True
+
+    def __init__(self, share: float, *, cuts: bool = True) -> None:
+        super().__init__(cuts=cuts)
+        if not 0 < share <= 1:
+            raise UsageError(
+                f"a share of {share:g} key frames is not possible; it is above 0 and at most 1 (every frame)"
+            )
+        self.share = share
+        self.name = f"adaptive:share={share:.3g}"
+        self.reset()
+
+    def with_interval(self, interval: int) -> AdaptiveShare:
+        """A key frame every ``interval`` frames on average, from here on."""
+        return AdaptiveShare(1 / check_interval(interval), cuts=self.cuts)
+
+    def reset(self) -> None:
+        """Forget rates and budget."""
+        self._rate = 0.0
+        self._rates = 0
+        self._due = 0.0
+        self._keys = 0
+        self._first = self._key = self._asked = -1
+
+    def _wanted(self, signals: Signals, age: int) -> Cause | None:
+        if self.share == 1:
+            return "adaptive"
+        if signals.motion is None or signals.number is None:
+            return None
+        if self._keys == 0 or signals.number - age != self._key:
+            self._begin(signals.number - age)
+        passed, self._asked = signals.number - self._asked, signals.number
+        self._due += passed * self.share * self._pace(signals.motion, age)
+        if self._due >= 1 - self.share / 2:  # nearer to here than to the next frame
+            return "adaptive"
+        return "interval" if age >= _RANGE / self.share else None
+
+    def _begin(self, key: int) -> None:
+        """The frame of this number has become a key frame, by this policy or for another reason."""
+        if self._keys == 0:
+            self._first = key
+        else:
+            self._due = min(max(self._due - 1, -0.5), 0.5)
+        self._keys += 1
+        self._key = self._asked = key
+
+    def _pace(self, motion: Motion, age: int) -> float:
+        rate = (motion.residual + _INVALID_RESIDUAL * motion.invalid_share) / math.sqrt(age)
+        self._rates = min(self._rates + 1, round(_MEAN_INTERVALS / self.share))
+        self._rate += (rate - self._rate) / self._rates
+        missing = self.share * (self._asked - self._first) - self._keys + 0.5
+        repay = min(max(1 + missing / _REPAY_INTERVALS, 1 / _MOST_REPAY), _MOST_REPAY)
+        relative = rate / self._rate if self._rate > 0 else 1.0
+        return min(max(repay * relative, 1 / _RANGE), _RANGE)
+
+
+class AdaptiveQuality(KeyframePolicy):
+    """A frame becomes a key frame where its result, carried along, would agree with a full run's in fewer than
+    ``quality`` percent of the pixels, as :func:`predicted_agreement` has it; and after ``largest`` frames.
+    """
+
+    needs_motion = True
+
+    def __init__(self, quality: float, largest: int = 30, *, cuts: bool = True) -> None:
+        super().__init__(cuts=cuts)
+        if not 0 < quality < 100:
+            raise UsageError(
+                f"a quality of {quality:g} is not possible; it is the percentage of pixels, above 0 and below 100, "
+                f"that agree with a full run"
+            )
+        self.quality = quality
+        self.largest = check_interval(largest)
+        self.name = f"adaptive:quality={quality:g}"
+
+    def with_interval(self, interval: int) -> AdaptiveQuality:
+        """The same with a largest interval of three times ``interval``."""
+        return AdaptiveQuality(self.quality, round(_RANGE * check_interval(interval)), cuts=self.cuts)
+
+    def _wanted(self, signals: Signals, age: int) -> Cause | None:
+        if signals.motion is not None and predicted_agreement(signals.motion) < self.quality:
+            return "adaptive"
+        return "interval" if age >= self.largest else None
+
+
+def predicted_agreement(motion: Motion) -> float:
+    """The percentage of pixels in which a propagated result is expected to agree with a full run on the same frame.
+
+    Fitted to the bundled ENet on films of streets: two points are lost as soon as a result is carried at all, since
+    full runs on consecutive frames differ by as much; the rest grows with the motion and with what warping leaves
+    unexplained. Half the cells that nothing leads to are taken to be wrong.
+    """
+    moved = math.hypot(motion.mean, motion.spread)
+    lost = _FLICKER + _LOSS * math.sqrt(moved * motion.residual) + _INVALID_LOSS * motion.invalid_share
+    return max(0.0, 100.0 - lost)

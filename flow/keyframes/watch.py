@@ -1,0 +1,41 @@
+"""What a policy wants to know of pictures and flow, measured where it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keywarp.flow.base import Image, KeyFlow, PairFlow, StepFlow
+from keywarp.flow.motion import grid_size, is_cut, measure
+
+from .base import KeyframePolicy, Signals
+
+
+def watches(policy: KeyframePolicy) -> bool:
+    """Whether the policy wants to know anything of a frame's picture."""
+    return policy.cuts or policy.needs_motion
+
+
+def watch(
+    policy: KeyframePolicy,
+    signals: Signals,
+    *,
+    key: Image,
+    previous: Image,
+    now: Image,
+    flow: KeyFlow | PairFlow,
+    step: StepFlow | None,
+) -> Signals:
+    """``signals`` with what the policy wants: ``flow`` leads from ``now`` to ``key``, ``step`` to ``previous``.
+
+    Without a step, a new scene begins where nothing is found again of the key frame along the flow, and nothing of
+    the previous frame in its place: either happens within a scene, but hardly both.
+    """
+    size = grid_size(flow)
+    shown = now.gray(size)
+    cut = False
+    if policy.cuts:
+        cut = is_cut(previous.gray(size), shown, step or StepFlow.still(size))
+        if step is None:
+            cut = cut and is_cut(key.gray(size), shown, flow)
+    motion = measure(key.gray(size), shown, flow) if policy.needs_motion else None
+    return replace(signals, cut=cut, motion=motion)

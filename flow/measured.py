@@ -1,0 +1,150 @@
+"""Step flow chosen cell by cell among a codec's motion vectors and DIS, by what the pictures say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Field, Image, Size, StepEstimator, StepFlow
+from .compose import cell_grid
+from .dis import DisFlow, inside
+from .motion_vectors import Direction, MotionVectors, VectorChain, block_grid, joined_past, step_grid
+
+Fields = NDArray[np.float32]
+Residuals = NDArray[np.float32]
+
+# Pictures that vectors are compared on: cells of so many pixels a side, and about so many pixels at most.
+_CELL_PX = 4
+_MOST_PIXELS = 100_000
+# The frames that a vector may lead over: x264 puts three B-frames between others by default.
+_DISTANCES = (1, 2, 3)
+_NEAR = (1, 2)
+# So many of the fields are looked at closely, and DIS.
+_KEPT = 2
+
+
+class MeasuredFlow(StepEstimator):
+    """For each cell what fits the pictures best: DIS's flow, or one of the vectors that the codec tells of there.
+
+    FFmpeg does not say which frame a vector leads to. So those of this frame and of the previous one are tried as
+    if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
+    between the previous frame, warped, and this one is taken. A frame without vectors has DIS's flow, and so has a
+    source without. ``size``: the grid (None: DIS's own without vectors, else that of :class:`.codec.CodecFlow`).
+    """
+
+    name = "auto"
+    wants_vectors = True
+
+    def __init__(self, size: Size | None = None) -> None:
+        self._size = size
+        self._dis = DisFlow()
+
+    def step(self, previous: Image, current: Image) -> StepFlow:
+        """The step flow on this estimator's grid."""
+        flow = self._dis.step(previous, current)
+        if not current.vectors:
+            return flow if self._size is None else flow.resized(self._size)
+        grid = self._size or step_grid(current.size)
+        blocks = block_grid(current.vectors[-1], current.size)
+        guesses = list(_guesses(previous.vectors, current.vectors, blocks))
+        if not guesses:
+            return flow.resized(grid)
+        field = choose([flow.resized(blocks).field, *guesses], previous, current)
+        field = _enlarged(field, grid)
+        return StepFlow(field, inside(field))
+
+
+def choose(fields: Sequence[Field], previous: Image, current: Image) -> Field:
+    """For each cell the vector of the field that leaves the smallest difference between the two pictures.
+
+    All ``fields`` are on one grid. Where there are many, the best two of each cell, by a coarser look, and the
+    first field are compared.
+    """
+    stack = np.stack(fields)  # (N, H, W, 2)
+    cells = _decision_grid(stack.shape[2], stack.shape[1])
+    if len(stack) > _KEPT + 2:
+        coarse = _residuals(stack, previous, current, cells, _CELL_PX // 2)
+        best = np.argpartition(coarse, _KEPT, axis=0)[:_KEPT]
+        stack = np.stack([fields[0], *(_pick(stack, chosen) for chosen in best)])
+    fine = _residuals(stack, previous, current, cells, _CELL_PX)
+    return _pick(stack, fine.argmin(axis=0))
+
+
+def _guesses(before: VectorChain, now: VectorChain, grid: Size) -> Iterator[Field]:
+    """Step flows that the vectors of the frame, and those of the one before it, may mean."""
+    if len(now) != 1:  # frames were dropped
+        joined = joined_past(now, grid)
+        if joined is not None:
+            yield joined.field
+        return
+    frame, earlier = now[0], before[-1] if before else None
+    if frame is None:
+        return
+    reordered = any(vectors is not None and vectors.has_future for vectors in (frame, earlier))
+    far = _DISTANCES if reordered else _NEAR
+    yield from _scaled(frame, "past", grid, far)
+    yield from _scaled(frame, "future", grid, far)
+    yield from _scaled(earlier, "future", grid, far)
+    yield from _scaled(earlier, "past", grid, far if reordered else (1,))
+
+
+def _scaled(
+    vectors: MotionVectors | None, direction: Direction, grid: Size, distances: Sequence[int]
+) -> Iterator[Field]:
+    found = None if vectors is None else vectors.painted(direction, grid)
+    if found is not None:
+        sign = 1 if direction == "past" else -1
+        for frames in distances:
+            yield found.field * np.float32(sign / frames)
+
+
+def _residuals(fields: Fields, previous: Image, current: Image, cells: Size, cell_px: int) -> Residuals:
+    """(N, rows, columns): the mean difference between the current picture and the previous one, warped, by cell."""
+    width, height = size = cells[0] * cell_px, cells[1] * cell_px
+    count = len(fields)
+    scale = np.array([width / fields.shape[2], height / fields.shape[1]], np.float32)
+    maps = np.empty((count, height, width, 2), np.float32)
+    for place, field in zip(maps, fields * scale, strict=True):
+        cv2.resize(field, size, dst=place, interpolation=cv2.INTER_NEAREST)
+        cv2.add(place, cell_grid(size), dst=place)
+    warped = cv2.remap(
+        np.ascontiguousarray(previous.gray(size)),
+        maps.reshape(count * height, width, 2),
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    difference = cv2.absdiff(warped, cv2.repeat(current.gray(size), count, 1))
+    means = cv2.resize(
+        difference.astype(np.float32), (cells[0], count * cells[1]), interpolation=cv2.INTER_AREA
+    )
+    return means.reshape(count, cells[1], cells[0])
+
+
+def _decision_grid(width: int, height: int) -> Size:
+    """The cells in which one field is chosen: blocks, or squares of them where pictures would become too large."""
+    blocks = 1
+    while True:
+        cells = -(-width // blocks), -(-height // blocks)
+        if cells[0] * cells[1] * _CELL_PX**2 <= _MOST_PIXELS:
+            return cells
+        blocks *= 2
+
+
+def _pick(fields: Fields, chosen: NDArray[np.intp]) -> Field:
+    """Of each cell the vector of the field that is chosen there; ``chosen`` may be coarser."""
+    count, height, width, _ = fields.shape
+    which = cv2.resize(chosen.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    flat = fields.reshape(count, height * width, 2).view(np.complex64)[..., 0]
+    picked = flat[which.ravel(), np.arange(height * width)]
+    return picked.view(np.float32).reshape(height, width, 2)
+
+
+def _enlarged(field: Field, grid: Size) -> Field:
+    """The same motion on another grid; blocks keep their edges."""
+    height, width = field.shape[:2]
+    scale = grid[0] / width, grid[1] / height, 0.0, 0.0
+    return cv2.multiply(cv2.resize(field, grid, interpolation=cv2.INTER_NEAREST), scale)

@@ -1,0 +1,112 @@
+"""What a feature network costs over a flow network: table 2 of Deep Feature Flow (Zhu et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from keywarp.flow.flownet import FLOWNETS
+
+from .complexity import Pair, count_macs, hollow
+from .networks.deeplab import DeepLab
+from .networks.resnet import BLOCKS_50, BLOCKS_101, ResNet
+
+SIZE = (1000, 600)
+"""About the pictures of ImageNet VID as the authors scale them, the shorter side to 600 pixels."""
+
+PUBLISHED: Mapping[tuple[str, str], float] = {
+    ("resnet-50", "flownet"): 9.20,
+    ("resnet-50", "flownet-half"): 33.56,
+    ("resnet-50", "flownet-inception"): 68.97,
+    ("resnet-101", "flownet"): 12.71,
+    ("resnet-101", "flownet-half"): 46.30,
+    ("resnet-101", "flownet-inception"): 95.24,
+}
+
+_WITH_SCALE = {"flownet": True, "flownet-half": True, "flownet-inception": False}
+"""Whether the published figure seems to count the scale map: the paper does not say."""
+
+_BLOCKS = {"resnet-50": BLOCKS_50, "resnet-101": BLOCKS_101}
+
+NOTES = (
+    "Counted by ptflops: multiply-accumulates, with normalisations, activations and pooling as it counts them.",
+    "Transposed convolutions at their input's resolution.",
+    "Feature network: ResNet v1 with strides in the 1x1 convolutions, as the authors', conv5 at stride 16, and the "
+    "1024-channel 3x3 layer of dilation 6; without the classifier.",
+    "Flow network: both pictures at half their size. S: the 1x1 layer of the scale map for 1024 channels at stride "
+    "16.",
+    "* compared with the published figure. The paper does not say whether S is counted: FlowNet and FlowNet Half "
+    "agree with it, FlowNet Inception without.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Work of a feature network over that of a flow network, with and without the scale map's layer.
+
+    ``compared`` is the one of the two that the published figure seems to be.
+    """
+
+    features: str
+    flow: str
+    with_scale: float
+    without_scale: float
+    compared: float
+    published: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in types that JSON has."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioTable:
+    """Multiply-accumulates of each network on pictures of ``size``, of flow networks with and without scale map."""
+
+    size: tuple[int, int]
+    feature_macs: dict[str, int]
+    flow_macs: dict[str, int]
+    scaled_flow_macs: dict[str, int]
+    notes: tuple[str, ...] = NOTES
+
+    def ratio(self, features: str, flow: str) -> Ratio:
+        """One cell of the table."""
+        macs = self.feature_macs[features]
+        scaled, plain = macs / self.scaled_flow_macs[flow], macs / self.flow_macs[flow]
+        compared = scaled if _WITH_SCALE[flow] else plain
+        return Ratio(features, flow, scaled, plain, compared, PUBLISHED[features, flow])
+
+    def ratios(self) -> Iterator[Ratio]:
+        """All cells of the table."""
+        return (self.ratio(features, flow) for features in self.feature_macs for flow in self.flow_macs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, in types that JSON has."""
+        return asdict(self)
+
+
+def ratio_table(size: tuple[int, int] = SIZE) -> RatioTable:
+    """The table for pictures of ``size`` (width, height) in pixels."""
+    width, height = size
+    return RatioTable(
+        size,
+        {name: count_macs(_features(name), (3, height, width)) for name in _BLOCKS},
+        {flow: _flow_macs(flow, size, None) for _, flow in PUBLISHED},
+        {flow: _flow_macs(flow, size, DeepLab.feature_channels) for _, flow in PUBLISHED},
+    )
+
+
+def _features(name: str) -> nn.Module:
+    """The features alone, for pictures of any size: the authors' need not be multiples of 16."""
+    network = hollow(lambda: DeepLab(backbone=ResNet(blocks=_BLOCKS[name], stride_first=True)))
+    return nn.Sequential(network.backbone, network.reduce, nn.ReLU())
+
+
+def _flow_macs(name: str, size: tuple[int, int], scale_channels: int | None) -> int:
+    """A flow network whose answer has the features' stride, with a scale map for so many channels or without."""
+    stride_px = DeepLab.feature_stride_px
+    network = hollow(lambda: FLOWNETS[name](scale_channels=scale_channels, stride_px=stride_px))
+    return count_macs(Pair(network), (6, size[1], size[0]))

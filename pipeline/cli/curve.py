@@ -1,0 +1,195 @@
+"""``keywarp curve``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from keywarp.engines.errors import UsageError
+from keywarp.flow.build import wants_vectors
+from keywarp.models.base import LEVELS
+from keywarp.pipeline.curve import Curve, Film, Variant, make_variants, measure_curve, read_film
+from keywarp.pipeline.curve.drawing import to_pixels, to_svg
+from keywarp.pipeline.curve.measure import total_frames, usable_flows
+from keywarp.pipeline.curve.plot import draw_curve
+from keywarp.pipeline.curve.report import (
+    curve_markdown,
+    curve_notes,
+    curve_report,
+    curve_row,
+    headings,
+)
+from keywarp.pipeline.curve.variants import check_intervals
+from keywarp.pipeline.curve.words import TITLE, film_name
+from keywarp.pipeline.evaluation import Subject
+from keywarp.pipeline.evaluation.sequence import INTERVALS
+from keywarp.pipeline.sinks.output import Claim, cannot_write, is_same
+
+from .files import write_json
+from .progress import progress
+from .run import settings_from
+
+_NAMES = ("curve.md", "curve.png", "curve.svg")
+_FLOWS = ("dis", "codec")
+_POLICIES = ("fixed", "adaptive")
+_INSTEAD = {
+    "interval": "name intervals with --intervals",
+    "level": "name levels with --levels",
+    "policy": "name policies with --policies",
+    "sinks": "name the outputs' folder with --out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCurve:
+    """What is to be run, and where the figures go; texts as the user gave them, None for what he did not."""
+
+    video: str
+    out: Path
+    labels: Path | None = None
+    intervals: str | None = None
+    policies: str | None = None
+    flows: str | None = None
+    levels: str | None = None
+    frames: int | None = None
+    start: int = 0
+    json: Path | None = None
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that are written, the JSON first."""
+        return [self.json or self.out / "curve.json", *(self.out / name for name in _NAMES)]
+
+
+def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
+    """Measure, print and write. What can be checked is checked before the first run."""
+    settings = settings_from(None, flags, assignments)
+    _check_settings(settings)
+    intervals = _intervals(wanted.intervals)
+    policies = _words("--policies", wanted.policies) or list(_POLICIES)
+    levels = _words("--levels", wanted.levels) or list(LEVELS)
+    flows = _words("--flows", wanted.flows) or list(_FLOWS)
+    make_variants(flows, levels, policies, intervals or INTERVALS)
+    subject = Subject(**settings)
+    film = read_film(
+        wanted.video,
+        labels=wanted.labels,
+        classes=subject.classes,
+        first=wanted.start,
+        frames=wanted.frames,
+        rate=subject.config.rate,
+        vectors=any(map(wants_vectors, flows)),
+    )
+    check_intervals(intervals or (), len(film))
+    _check_outputs(wanted, film)
+    console = Console(quiet=quiet)
+    usable, skipped = usable_flows(subject, film, flows, named=wanted.flows is not None)
+    those = intervals or [interval for interval in INTERVALS if interval <= len(film)]
+    variants = make_variants(usable, levels, policies, those)
+    _announce(console, film, variants)
+    with progress(console, "frames", total_frames(film, variants)) as tick:
+        curve = measure_curve(subject, film, variants, skipped=skipped, tick=tick)
+    _print(console, curve)
+    _write(wanted, curve, subject)
+    console.print("wrote " + ", ".join(map(str, wanted.outputs)), highlight=False, markup=False)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    for name, instead in _INSTEAD.items():
+        if name in settings:
+            raise UsageError(f"'{name}' cannot be set for a curve; {instead}")
+        for entry in settings.get("models") or ():
+            if isinstance(entry, dict) and name in entry:
+                raise UsageError(f"a model's {name} cannot be set for a curve; {instead}")
+    if "method" in (settings.get("flow") or {}):
+        raise UsageError("'flow.method' cannot be set for a curve; name flows with --flows")
+
+
+def _words(option: str, text: str | None) -> list[str]:
+    """``a,b`` as words, each once; none where nothing is given. ``b:x=1,y=2`` is one word, with options."""
+    if text is None:
+        return []
+    parts = list[str]()
+    for part in map(str.strip, text.split(",")):
+        if parts and ":" in parts[-1] and "=" in part and ":" not in part:
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    words = list(dict.fromkeys(parts))
+    if not all(words):
+        raise UsageError(f"{option} '{text}' has an empty name; write them with single commas between")
+    return words
+
+
+def _intervals(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    words = _words("--intervals", text)
+    for part in words:
+        if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part)):
+            raise UsageError(f"'{part}' in --intervals is no whole number of at least 1; write 1,2,5,10")
+    return sorted({int(part) for part in words})
+
+
+def _check_outputs(wanted: WantedCurve, film: Film) -> None:
+    """Raise where an output cannot be written, or would take the place of what is read."""
+    places = [*film.info.paths, *([] if wanted.labels is None else [wanted.labels])]
+    for path in wanted.outputs:
+        if any(is_same(path, place) or is_same(path.parent, place) for place in places):
+            raise UsageError(
+                f"output '{path}' would overwrite what is read, or lie among it; name another place with --out"
+            )
+    for path in wanted.outputs:
+        Claim(path).give_up()  # found out before the work, without a trace
+
+
+def _announce(console: Console, film: Film, variants: Sequence[Variant]) -> None:
+    frames = total_frames(film, variants)
+    console.print(
+        f"{len(variants)} variants on {len(film)} frames, {frames} frames to run in all", highlight=False
+    )
+
+
+def _print(console: Console, curve: Curve) -> None:
+    title = f"{TITLE[curve.measure]}: {film_name(curve)}, {curve.model} on {curve.runs_on}"
+    console.print(f"[bold]{escape(title)}[/]", highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    for number, heading in enumerate(headings(curve.measure)):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number > 0)
+    for point in (curve.per_frame, *curve.points):
+        table.add_row(*map(escape, curve_row(curve, point)))
+    console.print(table)
+    console.print(f"[dim]{escape(' '.join(curve_notes(curve)))}[/]", highlight=False)
+    for note in curve.film.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    for flow, reason in curve.skipped.items():
+        console.print(f"[yellow]note:[/] {escape(flow)} was left out: {escape(reason)}", highlight=False)
+
+
+def _write(wanted: WantedCurve, curve: Curve, subject: Subject) -> None:
+    json_path, table, png, svg = wanted.outputs
+    write_json(json_path, curve_report(curve, subject))
+    drawing = draw_curve(curve)
+    _, data = cv2.imencode(".png", to_pixels(drawing), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    for path, content in (
+        (table, curve_markdown(curve).encode()),
+        (png, data.tobytes()),
+        (svg, to_svg(drawing).encode()),
+    ):
+        _write_bytes(path, content)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise cannot_write(path, error) from error

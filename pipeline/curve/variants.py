@@ -1,0 +1,146 @@
+"""What a curve is made of: intervals, key-frame policies, flows and levels, and the runs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.flow.keyframes import Cause, FixedInterval, KeyframePolicy, Signals, make_policy
+from keywarp.models.base import LEVELS
+
+LEAST_RUNS = 3
+"""How often each variant is run at least, so that there is a median of times."""
+_SHARE = "share="
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One point of a curve. ``policy`` and ``flow`` as ``--policy`` and ``--flow`` have them."""
+
+    flow: str
+    level: str
+    policy: str
+    interval: int
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether key frames come at the interval, and so have phases."""
+        return isinstance(make_policy(self.policy, self.interval), FixedInterval)
+
+    @property
+    def series(self) -> tuple[str, str, str]:
+        """What the points of one line have in common."""
+        return self.flow, self.level, self.policy
+
+
+class Delayed(KeyframePolicy):
+    """Another policy that begins at frame ``phase``, which is a key frame as frame 0 is.
+
+    So a fixed interval's phases are; it lets any policy fall differently on the frames of a film.
+    """
+
+    def __init__(self, policy: KeyframePolicy, phase: int) -> None:
+        super().__init__(cuts=policy.cuts)
+        self.name = policy.name
+        self.needs_motion = policy.needs_motion
+        self._policy, self._phase = policy, phase
+
+    def cause(self, signals: Signals) -> Cause | None:
+        """The other policy's cause, from frame ``phase`` on."""
+        if signals.age is not None and signals.number == self._phase > 0:
+            self._policy.reset()
+            return "first"
+        return super().cause(signals)
+
+    def with_interval(self, interval: int) -> KeyframePolicy:
+        """The other policy's."""
+        return self._policy.with_interval(interval)
+
+    def reset(self) -> None:
+        """Reset the other policy."""
+        self._policy.reset()
+
+    def _wanted(self, signals: Signals, age: int) -> Cause | None:
+        is_early = signals.number is not None and signals.number < self._phase
+        return None if is_early else self._policy.cause(signals)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of a variant. ``counts``: whether its results are new (a repeated run is for its times alone, since
+    results are always the same).
+    """
+
+    policy: KeyframePolicy
+    counts: bool = True
+
+
+def make_variants(
+    flows: Iterable[str], levels: Iterable[str], policies: Iterable[str], intervals: Iterable[int]
+) -> list[Variant]:
+    """All combinations; interval 1 is the per-frame model, which is no variant of anything.
+
+    Raises :class:`UsageError` for levels, policies and intervals that there are not.
+    """
+    for level in levels:
+        if level not in LEVELS:
+            raise unknown_name("level", level, LEVELS)
+    wanted = sorted({*intervals} - {1})
+    return [
+        Variant(flow, level, policy, interval)
+        for flow, level, policy in product(flows, levels, policies)
+        for interval in _intervals_of(policy, wanted)
+    ]
+
+
+def _intervals_of(policy: str, intervals: Sequence[int]) -> Sequence[int]:
+    """The intervals; where the policy itself says the share of key frames, the one that this comes to."""
+    for interval in intervals:
+        made = make_policy(policy, interval)
+        if _SHARE in policy:
+            return [max(1, round(1 / getattr(made, "share", 1 / interval)))]
+    return intervals
+
+
+def trials_of(variant: Variant) -> list[Trial]:
+    """The runs of a variant.
+
+    A fixed interval is run in every phase of the key frame, as
+    :func:`keywarp.pipeline.evaluation.evaluate_sequence` does; any other policy is begun at three places of the
+    first interval.
+    """
+    interval = variant.interval
+    if variant.is_fixed:
+        cuts = make_policy(variant.policy, interval).cuts
+        return [
+            Trial(FixedInterval(interval, number % interval, cuts=cuts), counts=number < interval)
+            for number in range(max(interval, LEAST_RUNS))
+        ]
+    phases = [interval * third // LEAST_RUNS for third in range(LEAST_RUNS)]
+    return [
+        Trial(Delayed(make_policy(variant.policy, interval), phase), counts=phase not in phases[:number])
+        for number, phase in enumerate(phases)
+    ]
+
+
+def in_turns(trials: Sequence[Sequence[Trial]]) -> list[tuple[int, Trial]]:
+    """All trials with the number of the list that each is from, those of each list spread evenly over the whole:
+    a time when the machine is busy then falls on all of them."""
+    placed = [
+        ((place + 0.5) / len(own), number, trial)
+        for number, own in enumerate(trials)
+        for place, trial in enumerate(own)
+    ]
+    return [(number, trial) for _, number, trial in sorted(placed, key=lambda item: item[:2])]
+
+
+def check_intervals(intervals: Iterable[int], frames: int) -> None:
+    """Raise :class:`UsageError` for an interval that a film of so many frames cannot show."""
+    for interval in intervals:
+        if not 1 <= interval <= frames:
+            raise UsageError(
+                f"interval {interval} cannot be shown on {frames} frames; it is a whole number from 1 to "
+                f"{frames}, or use more of the film with --frames"
+            )

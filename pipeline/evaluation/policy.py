@@ -1,0 +1,72 @@
+"""Scores of a key-frame policy beside fixed intervals with as many key frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from statistics import fmean
+
+from keywarp.flow.keyframes import KeyframePolicy
+from keywarp.models.metrics import Scores
+from keywarp.pipeline.keys import PROPAGATION
+
+from .clip import Clip
+from .sequence import SequenceScores
+from .subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyScores:
+    """One run over a sequence, from its first frame on. ``by_cause``: its key frames by why they became such."""
+
+    policy: str
+    frames: int
+    by_cause: Mapping[str, int]
+    scores: Scores
+
+    @property
+    def share(self) -> float:
+        """The share of key frames, above 0 and up to 1."""
+        return sum(self.by_cause.values()) / self.frames
+
+    @property
+    def intervals(self) -> tuple[int, ...]:
+        """The fixed intervals with the next more and the next fewer key frames; one where it has as many."""
+        longest = max(n for n in range(1, self.frames + 1) if fixed_share(n, self.frames) >= self.share)
+        exact = fixed_share(longest, self.frames) == self.share or longest == self.frames
+        return (longest,) if exact else (longest, longest + 1)
+
+    def fixed_miou(self, sequence: SequenceScores) -> float:
+        """The mIoU of fixed intervals, mean over all phases, at this share: between those of :attr:`intervals`,
+        which ``sequence`` has to hold. A fixed interval that is no whole number mixes the two in just this way.
+        """
+        mious = [sequence.intervals[interval].miou for interval in self.intervals]
+        if len(mious) == 1:
+            return mious[0]
+        more, fewer = (fixed_share(interval, self.frames) for interval in self.intervals)
+        part = (self.share - fewer) / (more - fewer)
+        return part * mious[0] + (1 - part) * mious[1]
+
+
+def fixed_share(interval: int, frames: int) -> float:
+    """The share of key frames at a fixed interval, mean over its phases; frame 0 is one in each."""
+    phases = range(interval)
+    return fmean((phase > 0) + len(range(phase, frames, interval)) for phase in phases) / frames
+
+
+def evaluate_policy(
+    subject: Subject, clip: Clip, name: str, policy: KeyframePolicy, tick: Callable[[], None] = lambda: None
+) -> PolicyScores:
+    """Run ``clip`` once with the key frames that ``policy`` chooses. ``tick`` is called after each frame."""
+    subject.check_classes(clip.classes)
+    counts, by_cause = subject.no_counts(), Counter[str]()
+    with closing(subject.packets(clip.source(), policy)) as packets:
+        for number, packet in enumerate(packets):
+            counts += subject.compare(clip.truth(number), packet)
+            propagation = packet[PROPAGATION]
+            if propagation.is_key and propagation.cause is not None:
+                by_cause[propagation.cause] += 1
+            tick()
+    return PolicyScores(name, len(clip), dict(by_cause), Scores(counts))

@@ -1,0 +1,242 @@
+"""`train flow` and `train dff` on a few small pairs: they learn, go on from each other, and refuse bad input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from keywarp.engines.errors import KeywarpError, UsageError
+from keywarp.flow.card import read_flow_card
+from keywarp.flow.flo import write_flo
+from keywarp.flow.flownet import FLOWNETS
+from keywarp.models.labels import VOID
+from keywarp.models.training.config import Part, TrainConfig
+from keywarp.models.training.dff import DffNetwork, DffTask, propagated
+from keywarp.models.training.flow import FlowTask, Ready
+from keywarp.models.training.losses import flow_loss
+from keywarp.models.training.pairs import Pair, cut, load_pairs
+from keywarp.models.training.train import train
+
+STREET = "street:seed=0,length=40,every=8,size=96x64,distance=4"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        noise = rng.integers(0, 256, (9, 12, 3), np.uint8)
+        cv2.imwrite(
+            str(folder / f"{number}.png"), cv2.resize(noise, (120, 90), interpolation=cv2.INTER_CUBIC)
+        )
+    return folder
+
+
+def tiny(out: Path, data: str, **changes: Any) -> TrainConfig:
+    config = TrainConfig(
+        data=(data, STREET),
+        out=out,
+        network="flow",
+        size=(64, 64),
+        scale=(0.9, 1.1),
+        epochs=3,
+        batch=4,
+        average=0.3,
+        optimiser="adamw",
+        rate=2e-3,
+        warm_up=0.0,
+        check_every=3,
+        check=(STREET,),
+        pictures=1,
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def flow_run(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> TrainConfig:
+    config = tiny(tmp_path_factory.mktemp("flow"), f"shapes:{pictures}")
+    train(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def dff_run(tmp_path_factory: pytest.TempPathFactory, flow_run: TrainConfig, pictures: Path) -> TrainConfig:
+    out = tmp_path_factory.mktemp("dff")
+    config = replace(
+        flow_run, network="dff", out=out, epochs=1, init=flow_run.out / "weights.safetensors", flow_weight=0.1
+    )
+    train(config)
+    return config
+
+
+def test_a_flow_run_writes_weights_and_their_card(flow_run: TrainConfig) -> None:
+    card = read_flow_card(flow_run.out / "card.json")
+    assert card.network == "flownet-inception"
+    assert card.scale_for is None
+    assert card.stride_px == 8
+    assert "End-point error" in card.provenance.recipe
+    assert card.provenance.accuracy[STREET].keys() == {"epe_px", "fl_all", "still_epe_px"}
+    network = FLOWNETS["flownet-inception"]()
+    missing, unexpected = network.load_state_dict(
+        load_file(flow_run.out / "weights.safetensors"), strict=False
+    )
+    assert not unexpected
+    assert all(name.endswith("num_batches_tracked") for name in missing)
+    assert cv2.imread(str(flow_run.out / "check.jpg")) is not None
+
+
+def test_a_flownet_learns_two_pairs() -> None:
+    config = TrainConfig(data=("x",), out=Path("x"), network="flow")
+    task = FlowTask(config)
+    torch.manual_seed(0)
+    network = task.network().train()
+    inputs, *truth = task.batch(load_pairs(STREET)[2:4])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(25):
+        loss = task.loss(task.run(network, inputs), truth, np.random.default_rng(0))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_dff_run_goes_on_from_it_and_has_a_scale_map(dff_run: TrainConfig, flow_run: TrainConfig) -> None:
+    card = read_flow_card(dff_run.out / "card.json")
+    assert card.scale_for == "enet-camvid"
+    assert card.scale_channels == 16
+    assert card.provenance.accuracy[STREET].keys() == {"agreement", "agreement_s1", "miou"}
+    weights = load_file(dff_run.out / "weights.safetensors")
+    assert weights["scale.weight"].shape[0] == 16
+    assert not any(name.startswith("segmentation") for name in weights)
+    assert float(weights["scale.weight"].abs().max()) > 0, "it was trained"
+    before = load_file(flow_run.out / "weights.safetensors")
+    same = [torch.allclose(weights[name].float(), value.float(), atol=0.05) for name, value in before.items()]
+    assert sum(same) > 0.8 * len(same), "they are the earlier run's, moved a little"
+    assert not (dff_run.out / "model.safetensors").exists()
+
+
+def test_a_frozen_network_stays_as_it_is_and_another_does_not(tmp_path: Path, pictures: Path) -> None:
+    for frozen in (True, False):
+        task = DffTask(tiny(tmp_path, f"shapes:{pictures}", network="dff", frozen=frozen))
+        network = task.network().train()
+        assert isinstance(network, DffNetwork)
+        before = {name: value.clone() for name, value in network.segmentation.state_dict().items()}
+        inputs, *truth = task.batch(
+            [Ready(load_pairs(STREET)[1].pair(Part(64, 64, 1, 1), np.random.default_rng(0)))]
+        )
+        task.loss(task.run(network, inputs), truth, np.random.default_rng(0)).backward()  # type: ignore[no-untyped-call]
+        assert (next(network.segmentation.parameters()).grad is None) == frozen
+        after = network.segmentation.state_dict()
+        unmoved = all(torch.equal(after[name], value) for name, value in before.items())
+        assert unmoved == frozen, "running statistics move with the network"
+        assert set(task.parts(network)) == ({"weights"} if frozen else {"weights", "model"})
+
+
+def test_without_flow_and_with_a_scale_of_one_features_stay_as_they_are() -> None:
+    features = torch.rand(2, 4, 24, 32)
+    carried = propagated(features, torch.zeros(2, 2, 6, 8), torch.ones(2, 4, 6, 8))
+    assert torch.allclose(carried, features, atol=1e-5)
+
+
+def test_flow_is_rescaled_to_the_features_cells() -> None:
+    features = torch.arange(32.0).expand(1, 1, 24, 32).contiguous()
+    one_cell = torch.zeros(1, 2, 6, 8)
+    one_cell[:, 0] = 1  # one of the flow's cells is four of the features'
+    carried = propagated(features, one_cell, torch.full((1, 1, 6, 8), 2.0))
+    assert torch.allclose(carried[0, 0, :, :28], 2 * features[0, 0, :, 4:])
+
+
+def test_labels_teach_where_there_are_any(tmp_path: Path, pictures: Path) -> None:
+    """A picture whose labels are all void is taught by the network itself."""
+    task = DffTask(tiny(tmp_path, f"shapes:{pictures}", network="dff"))
+    pair = load_pairs(STREET)[1].whole()
+    assert pair.labels is not None
+    without = replace(pair, labels=None)
+    assert bool((task.batch([Ready(without)])[3] == VOID).all())
+    network = task.network().eval()
+    losses = []
+    for each in (pair, without):
+        inputs, *truth = task.batch([Ready(each)])
+        losses.append(task.loss(task.run(network, inputs), truth, np.random.default_rng(0)).item())
+    assert losses[0] != losses[1]
+
+
+def test_the_loss_counts_known_pixels_only() -> None:
+    truth, valid = torch.zeros(1, 2, 64, 64), torch.zeros(1, 1, 64, 64)
+    valid[..., :32] = 1
+    truth[..., 32:] = 1000
+    still = [torch.zeros(1, 2, side, side) for side in (1, 2, 4, 8)]
+    right = float(flow_loss(still, truth, valid, 8))
+    assert right == pytest.approx(0.1**0.6 * (1 + 0.4 + 0.2), rel=1e-4), "the coarsest cell is half unknown"
+    assert float(flow_loss([flow + 1 for flow in still], truth, valid, 8)) > 10 * right
+
+
+def test_a_cut_scales_and_mirrors_the_flow() -> None:
+    x = np.tile(np.arange(64, dtype=np.uint8), (48, 1))
+    current = np.dstack([x, x, x])
+    field = np.full((48, 64, 2), (4.0, -2.0), np.float32)
+    pair = Pair(current, current, field, np.ones((48, 64), np.bool_))
+    found = {tuple(cut(pair, Part(32, 24, 0.5, 0.5), np.random.default_rng(s)).field[0, 0]) for s in range(8)}  # type: ignore[index]
+    assert found == {(2.0, -1.0), (-2.0, -1.0)}
+
+
+def test_films_give_pairs_without_flow(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=10)
+        stream.width, stream.height = 96, 64
+        for number in range(12):
+            pixels = np.full((64, 96, 3), 8 * number, np.uint8)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
+        film.mux(stream.encode(None))
+    samples = load_pairs(f"video:{path},every=4,size=64x48,distance=2")
+    assert len(samples) == 2
+    pair = samples[0].whole()
+    assert pair.field is None
+    assert pair.current.shape == pair.key.shape == (48, 64, 3)
+
+
+def test_flying_chairs_lead_from_the_first_picture_to_the_second(tmp_path: Path) -> None:
+    field = np.full((16, 24, 2), (3.0, 1.0), np.float32)
+    write_flo(tmp_path / "a_flow.flo", field)
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"a_img{number}.ppm"), np.full((16, 24, 3), number, np.uint8))
+    (sample,) = load_pairs(f"chairs:{tmp_path}")
+    pair = sample.whole()
+    assert pair.current[0, 0, 0] == 1
+    assert pair.key[0, 0, 0] == 2
+    assert np.array_equal(pair.field, field)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": ("camvid:x",)}, "data set of pairs"),
+        ({"data": ("shapes:none",)}, "there are no pictures in that folder"),
+        ({"data": ("video:none.mp4",)}, "cannot be read as a film"),
+        ({"data": ("chairs:none",)}, "there is no NAME_flow.flo"),
+        ({"flownet": "flownet-3"}, "flow network"),
+        ({"network": "dff", "model": "none"}, "model"),
+        ({"init": Path("none.safetensors")}, "cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(KeywarpError, match=message):
+        train(replace(tiny(tmp_path / "out", STREET), **changes))
+
+
+def test_flow_cannot_be_learnt_from_films_alone(tmp_path: Path) -> None:
+    task = FlowTask(tiny(tmp_path, STREET))
+    black = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(UsageError, match="needs pairs whose flow is known"):
+        task.changed(Ready(Pair(black, black)), Part(64, 64, 1, 1), np.random.default_rng(0))

@@ -1,0 +1,211 @@
+"""Why frames become key frames in the propagate stage: policies that watch, new scenes, broken flow."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from keywarp.engines.fake import FakeEngine
+from keywarp.flow.base import Image, PairEstimator, PairFlow, StepEstimator, StepFlow
+from keywarp.flow.fake import FakeFlow, FakePairFlow
+from keywarp.flow.keyframes import (
+    AdaptiveQuality,
+    AdaptiveShare,
+    CodecKeyframes,
+    FixedInterval,
+    KeyframePolicy,
+)
+from keywarp.models.base import Setup
+from keywarp.models.fake import FakeModel
+from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.controls import Controls, Knobs
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
+from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.picture import Picture, Pixels
+from keywarp.pipeline.stage import StreamInfo
+from keywarp.pipeline.stages.propagate import Propagate
+
+WIDTH, HEIGHT = 80, 60
+INFO = StreamInfo("test", (WIDTH, HEIGHT), Fraction(25), Fraction(1, 25))
+
+
+def scene(seed: int) -> Pixels:
+    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+SCENES = [scene(seed) for seed in range(3)]
+
+
+def packet(index: int, number: int = 0, picture_type: str | None = None, after_gap: bool = False) -> Packet:
+    picture = Picture.from_bgr(SCENES[number])
+    frame = Frame(index, index, Fraction(1, 25), 0, picture, picture_type=picture_type, after_gap=after_gap)
+    return Packet(frame, ManualClock())
+
+
+class BrokenFlow(FakeFlow):
+    """Nothing moves, but that the flow of some frames is not a number."""
+
+    def __init__(self, broken: tuple[int, ...], value: float = np.nan) -> None:
+        super().__init__()
+        self._broken, self._value = broken, value
+
+    def step(self, previous: Image, current: Image) -> StepFlow:
+        found = super().step(previous, current)
+        assert isinstance(current, Frame)
+        if current.index in self._broken:
+            found.field[2, 3, 0] = self._value
+        return found
+
+
+def stage(
+    policy: KeyframePolicy, flow: StepEstimator | PairEstimator | None = None, **options: Any
+) -> Propagate[Any]:
+    model = options.pop("model", None) or FakeModel()
+    made = Propagate(
+        model, Setup(FakeEngine({})), policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options
+    )
+    made.open(INFO)
+    return made
+
+
+def causes(perceive: Propagate[Any], packets: list[Packet]) -> dict[int, str | None]:
+    """The key frames, and why they are."""
+    for each in packets:
+        perceive.process(each)
+    return {p.frame.index: p[PROPAGATION].cause for p in packets if p[PROPAGATION].is_key}
+
+
+def test_each_key_frame_says_why() -> None:
+    packets = [packet(index, after_gap=index == 5) for index in range(9)]
+    assert causes(stage(FixedInterval(3)), packets) == {0: "first", 3: "interval", 5: "gap", 8: "interval"}
+    assert packets[4][PROPAGATION].cause == "interval"  # of the key frame that it comes from
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [FixedInterval(5), AdaptiveShare(0.2), AdaptiveQuality(60), CodecKeyframes(5)],
+    ids=lambda p: p.name,
+)
+def test_a_new_scene_begins_with_a_key_frame(policy: KeyframePolicy) -> None:
+    packets = [packet(index, number=index // 3) for index in range(8)]
+    assert causes(stage(policy), packets) == {0: "first", 3: "cut", 6: "cut"}
+
+
+def test_cuts_that_do_not_count_are_not_looked_for() -> None:
+    packets = [packet(index, number=index // 3) for index in range(6)]
+    assert causes(stage(FixedInterval(5, cuts=False)), packets) == {0: "first", 5: "interval"}
+    assert not any(span.name == "perceive.signals" for each in packets for span in each.spans)
+
+
+def test_intra_frames_of_the_stream() -> None:
+    packets = [packet(index, picture_type="I" if index in (0, 4) else "P") for index in range(8)]
+    assert causes(stage(CodecKeyframes(10)), packets) == {0: "first", 4: "intra"}
+
+
+def test_a_share_is_steered_to() -> None:
+    packets = [packet(index) for index in range(41)]
+    assert list(causes(stage(AdaptiveShare(0.25)), packets)) == list(range(0, 41, 4))
+
+
+def test_a_changed_interval_keeps_the_policy() -> None:
+    controls = Controls(Knobs(interval=4))
+    perceive = stage(AdaptiveShare(0.25), controls=controls)
+    first = causes(perceive, [packet(index) for index in range(9)])
+    controls.change({"interval": 2})
+    then = causes(perceive, [packet(index) for index in range(9, 15)])
+    assert first == {0: "first", 4: "adaptive", 8: "adaptive"}
+    assert then == {10: "adaptive", 12: "adaptive", 14: "adaptive"}
+
+
+# --- Broken flow ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("policy", [FixedInterval(5), AdaptiveShare(0.2), FixedInterval(5, cuts=False)])
+def test_broken_flow_makes_a_key_frame(policy: KeyframePolicy, value: float) -> None:
+    packets = [packet(index) for index in range(7)]
+    found = causes(stage(policy, BrokenFlow((2,), value)), packets)
+    assert list(found.items())[:2] == [(0, "first"), (2, "nan")]
+    assert packets[3][PROPAGATION].key_index == 2
+
+
+def test_broken_flow_never_reaches_the_model() -> None:
+    seen = []
+
+    class Model(FakeModel):
+        def propagate(self, key: Any, flow: Any) -> Any:
+            seen.append(bool(np.isfinite(flow.field).all()))
+            return super().propagate(key, flow)
+
+    causes(stage(FixedInterval(4), BrokenFlow((1, 2, 5, 8)), model=Model()), [packet(i) for i in range(12)])
+    assert seen
+    assert all(seen)
+
+
+def test_flow_that_is_always_broken_is_per_frame_inference() -> None:
+    packets = [packet(index) for index in range(4)]
+    assert list(causes(stage(FixedInterval(5), BrokenFlow((1, 2, 3))), packets)) == [0, 1, 2, 3]
+
+
+class Background:
+    """Leaves it to the test when the full runs after the first are done."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Any]] = []
+        self._started = 0
+
+    def submit(self, work: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._started += 1
+        if self._started in (1, 3):
+            future.set_result(work())
+        else:
+            self.waiting.append((future, work))
+        return future
+
+
+@pytest.mark.parametrize(("kind", "number"), [("nan", 0), ("cut", 1)])
+def test_a_full_run_under_way_is_given_up_where_nothing_leads_on(kind: str, number: int) -> None:
+    runner = Background()
+    flow = BrokenFlow((4,) if kind == "nan" else ())
+    perceive = stage(FixedInterval(3), flow, runner=runner)
+    causes(perceive, [packet(index) for index in range(4)])
+    (future, work), *_ = runner.waiting
+    future.set_result(work())  # finished, but of a frame from before
+    after = [packet(4, number), packet(5, number)]
+    assert causes(perceive, after) == {4: kind}
+    assert after[1][PROPAGATION].key_index == 4
+
+
+class BrokenPairs(FakePairFlow):
+    """A FlowNet whose answers for some frames are not numbers."""
+
+    def pair(self, key: Image, current: Image) -> PairFlow:
+        found = super().pair(key, current)
+        assert isinstance(current, Frame)
+        if current.index in (2, 3):
+            found.field[0, 0, 1] = np.nan
+        return found
+
+
+@pytest.mark.parametrize("policy", [FixedInterval(5), AdaptiveShare(0.2)], ids=lambda p: p.name)
+def test_broken_answers_of_a_flownet(policy: KeyframePolicy) -> None:
+    flow = BrokenPairs(lambda key, now: (0.0, 0.0))
+    packets = [packet(index) for index in range(6)]
+    found = causes(stage(policy, flow), packets)
+    assert found == {0: "first", 2: "nan", 3: "nan"}
+    assert flow.calls.count("pair") == 5  # one for each frame, whatever is measured on it
+
+
+def test_a_new_scene_is_seen_through_a_flownet() -> None:
+    flow = FakePairFlow(lambda key, now: (0.0, 0.0))
+    packets = [packet(index, number=index // 3) for index in range(6)]
+    assert causes(stage(FixedInterval(5), flow), packets) == {0: "first", 3: "cut"}
