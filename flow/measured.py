@@ -67,8 +67,7 @@ def choose(fields: Sequence[Field], previous: Image, current: Image) -> Field:
     cells = _decision_grid(stack.shape[2], stack.shape[1])
     if len(stack) > _KEPT + 2:
         coarse = _residuals(stack, previous, current, cells, _CELL_PX // 2)
-        best = np.argpartition(coarse, _KEPT, axis=0)[:_KEPT]
-        stack = np.stack([fields[0], *(_pick(stack, chosen) for chosen in best)])
+        stack = np.stack([fields[0], *(_pick(stack, chosen) for chosen in _smallest(coarse, _KEPT))])
     fine = _residuals(stack, previous, current, cells, _CELL_PX)
     return _pick(stack, fine.argmin(axis=0))
 
@@ -105,10 +104,10 @@ def _residuals(fields: Fields, previous: Image, current: Image, cells: Size, cel
     """(N, rows, columns): the mean difference between the current picture and the previous one, warped, by cell."""
     width, height = size = cells[0] * cell_px, cells[1] * cell_px
     count = len(fields)
-    scale = np.array([width / fields.shape[2], height / fields.shape[1]], np.float32)
+    scale = width / fields.shape[2], height / fields.shape[1], 0.0, 0.0
     maps = np.empty((count, height, width, 2), np.float32)
-    for place, field in zip(maps, fields * scale, strict=True):
-        cv2.resize(field, size, dst=place, interpolation=cv2.INTER_NEAREST)
+    for place, field in zip(maps, fields, strict=True):
+        cv2.resize(cv2.multiply(field, scale), size, dst=place, interpolation=cv2.INTER_NEAREST)
         cv2.add(place, cell_grid(size), dst=place)
     warped = cv2.remap(
         np.ascontiguousarray(previous.gray(size)),
@@ -122,6 +121,17 @@ def _residuals(fields: Fields, previous: Image, current: Image, cells: Size, cel
         difference.astype(np.float32), (cells[0], count * cells[1]), interpolation=cv2.INTER_AREA
     )
     return means.reshape(count, cells[1], cells[0])
+
+
+def _smallest(residuals: Residuals, count: int) -> Iterator[NDArray[np.intp]]:
+    """Of each cell the number of the field with the smallest residual, then of that with the next one, ...
+
+    Writes over ``residuals``.
+    """
+    for _ in range(count):
+        chosen = residuals.argmin(axis=0)
+        yield chosen
+        np.put_along_axis(residuals, chosen[np.newaxis], np.inf, axis=0)
 
 
 def _decision_grid(width: int, height: int) -> Size:

@@ -80,6 +80,9 @@ class MotionVectors:
     blocks: Vectors = field(repr=False)
     size: Size
     turn: Turn = UPRIGHT
+    _made: dict[tuple[Direction, Size], BlockField | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def has_future(self) -> bool:
@@ -87,10 +90,19 @@ class MotionVectors:
         return bool((self.blocks["source"] > 0).any())
 
     def painted(self, direction: Direction, grid: Size) -> BlockField | None:
-        """The vectors into frames of one ``direction`` on ``grid``; None where there are none.
+        """The vectors into frames of one ``direction`` on ``grid``; None where there are none. Made once.
 
         A cell takes the vector of the block around its middle, unsmoothed: blocks keep the edges of what moves.
         """
+        if (direction, grid) not in self._made:
+            self._made[direction, grid] = self._painted(direction, grid)
+        return self._made[direction, grid]
+
+    def anew(self) -> MotionVectors:
+        """The same vectors with nothing made of them yet."""
+        return MotionVectors(self.blocks, self.size, self.turn)
+
+    def _painted(self, direction: Direction, grid: Size) -> BlockField | None:
         chosen = self.blocks["source"] < 0 if direction == "past" else self.blocks["source"] > 0
         if not chosen.any():
             return None

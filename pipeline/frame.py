@@ -100,7 +100,8 @@ class Frame:
         """The same frame with nothing made of it yet, to be used again as if it had just come. Only of a frame that
         nobody has used."""
         step = None if self.step is None else self.step.anew()
-        return replace(self, picture=self.picture.anew(), step=step)
+        vectors = tuple(None if each is None else each.anew() for each in self.vectors)
+        return replace(self, picture=self.picture.anew(), step=step, vectors=vectors)
 
     @property
     def time_s(self) -> float:

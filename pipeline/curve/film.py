@@ -68,8 +68,8 @@ def read_film(
 
     ``labels``: the folder with a PNG for each frame of the whole film. ``street:`` has labels of its own.
     ``frames``: how many (None: all with labels, :data:`DEFAULT_FRAMES` without; and as many as there are).
-    ``vectors``: a video's frames carry their motion vectors. Raises :class:`UsageError` for live sources, films that
-    have no frame ``first``, and labels that do not fit.
+    ``vectors``: a video's frames carry their motion vectors. Raises :class:`UsageError` for live sources, films
+    that have no frame ``first``, and labels that do not fit.
     """
     wanted = frames if frames is not None or labels is not None else DEFAULT_FRAMES
     if labels is not None:
