@@ -48,7 +48,7 @@ class MeasuredFlow(StepEstimator):
         if not current.vectors:
             return flow if self._size is None else flow.resized(self._size)
         grid = self._size or step_grid(current.size)
-        blocks = block_grid(current.vectors[-1], current.size)
+        blocks = block_grid(current.vectors[-1] or (previous.vectors or (None,))[-1], current.size)
         guesses = list(_guesses(previous.vectors, current.vectors, blocks))
         if not guesses:
             return flow.resized(grid)
@@ -80,14 +80,12 @@ def _guesses(before: VectorChain, now: VectorChain, grid: Size) -> Iterator[Fiel
             yield joined.field
         return
     frame, earlier = now[0], before[-1] if before else None
-    if frame is None:
-        return
-    reordered = any(vectors is not None and vectors.has_future for vectors in (frame, earlier))
-    far = _DISTANCES if reordered else _NEAR
-    yield from _scaled(frame, "past", grid, far)
-    yield from _scaled(frame, "future", grid, far)
-    yield from _scaled(earlier, "future", grid, far)
-    yield from _scaled(earlier, "past", grid, far if reordered else (1,))
+    in_order = all(vectors is not None and not vectors.has_future for vectors in (frame, earlier))
+    distances = _NEAR if in_order else _DISTANCES
+    yield from _scaled(frame, "past", grid, distances)
+    yield from _scaled(frame, "future", grid, distances)
+    yield from _scaled(earlier, "future", grid, distances)
+    yield from _scaled(earlier, "past", grid, (1,) if in_order else distances)
 
 
 def _scaled(

@@ -116,13 +116,17 @@ class MotionVectors:
     def _on_grid(self, found: NDArray[np.complex64], told: Mask, grid: Size) -> BlockField:
         a, b, c, d = self.turn
         columns, rows = grid if a else grid[::-1]
+        height, width = told.shape
+        scale = columns / self.size[0], rows / self.size[1], 0.0, 0.0
+        scaled = cv2.multiply(found.view(np.float32).reshape(height, width, 2), scale).view(np.complex64)[
+            ..., 0
+        ]
         down, across = _middles(self.size[1], rows), _middles(self.size[0], columns)
-        vectors = found.take(down, 0).take(across, 1).view(np.float32).reshape(rows, columns, 2)
+        field = scaled.take(down, 0).take(across, 1).view(np.float32).reshape(rows, columns, 2)
         told = told.take(down, 0).take(across, 1)
-        scale = columns / self.size[0], rows / self.size[1]
         if self.turn == UPRIGHT:
-            return BlockField(cv2.multiply(vectors, (*scale, 0.0, 0.0)), told)
-        x, y = vectors[..., 0] * np.float32(scale[0]), vectors[..., 1] * np.float32(scale[1])
+            return BlockField(field, told)
+        x, y = field[..., 0], field[..., 1]
         field = np.dstack([a * x + c * y, b * x + d * y])
         return BlockField(
             np.ascontiguousarray(_turned(field, self.turn)),

@@ -134,10 +134,16 @@ class _Head(nn.Module):
 def count_macs(part: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of a module on one input of ``shape`` (C, H, W), as ptflops counts them.
 
-    Transposed convolutions are counted at their input's resolution: each of its values meets each weight once.
+    Transposed convolutions are counted at their input's resolution: each of its values meets each weight once. A
+    module on the device ``meta`` is counted without computing; its convolutions, normalisations, activations and
+    pooling only, as other operations are taken apart there, and their pieces counted.
     """
     was_training = part.training
     with torch.no_grad():
+        if next(
+            part.parameters()
+        ).is_meta:  # torch imports some of itself here, which ptflops' patches would break
+            part.eval()(torch.empty(1, *shape, device="meta"))
         macs, _ = ptflops.get_model_complexity_info(
             part.eval(),
             shape,

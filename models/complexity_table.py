@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from keywarp.flow.flownet import FLOWNETS
@@ -101,7 +102,8 @@ def ratio_table(size: tuple[int, int] = SIZE) -> RatioTable:
 
 def _features(name: str) -> nn.Module:
     """The features alone, for pictures of any size: the authors' need not be multiples of 16."""
-    network = hollow(lambda: DeepLab(backbone=ResNet(blocks=_BLOCKS[name], stride_first=True)))
+    with torch.device("meta"):  # of layers that are counted alike without computing
+        network = DeepLab(backbone=ResNet(blocks=_BLOCKS[name], stride_first=True))
     return nn.Sequential(network.backbone, network.reduce, nn.ReLU())
 
 

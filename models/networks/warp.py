@@ -49,7 +49,7 @@ def propagate_all(maps: Sequence[Tensor], flow: Tensor, scale: Tensor | None = N
     The channels of ``scale`` are those of all maps, in order.
     """
     channels = [features.shape[1] for features in maps]
-    scales = [None] * len(maps) if scale is None else scale.split(channels, 1)
+    scales = [None] * len(maps) if scale is None else torch.split(scale, channels, dim=1)
     return [propagate(features, flow, part) for features, part in zip(maps, scales, strict=True)]
 
 

@@ -30,7 +30,7 @@ from keywarp.models.metrics import confusion, scores
 from keywarp.models.networks.enet import ENet
 from keywarp.models.networks.files import load_enet
 from keywarp.models.networks.normalise import MEAN_BGR, STD_BGR
-from keywarp.models.networks.warp import warp_features
+from keywarp.models.networks.warp import propagate
 
 from .config import Part, TrainConfig
 from .flow import PairTask, Ready, flow_card, pictures_of, row_of, stacked, truth_of
@@ -72,20 +72,8 @@ class DffNetwork(nn.Module):
         flows, scale = self.flownet.pyramid(current, key)
         features = self.segmentation.features(as_normalised(key))
         assert scale is not None
-        carried = propagated(features, flows[-1], torch.ones_like(scale) if ones else scale)
+        carried = propagate(features, flows[-1].permute(0, 2, 3, 1), None if ones else scale)
         return self.segmentation.head(carried), flows
-
-
-def propagated(features: Tensor, flow: Tensor, scale: Tensor) -> Tensor:
-    """Features (N, C, h, w) warped along a flow (N, 2, a, b) in its own cells, times a scale map (N, C, a, b)."""
-    size = features.shape[-2:]
-    per_cell = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])
-    field = (
-        F.interpolate(flow, size=size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1) * per_cell
-    )
-    return warp_features(features, field) * F.interpolate(
-        scale, size=size, mode="bilinear", align_corners=False
-    )
 
 
 def as_normalised(images: Tensor) -> Tensor:

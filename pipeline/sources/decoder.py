@@ -65,6 +65,11 @@ class Decoder:
         if options:
             self._context.options = options
 
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the decoder."""
+        return self._context.name
+
     def lost(self, at_end: bool = True) -> int:
         """Frames that should have come out by now: at the end by the file's index, where it has one."""
         if at_end and self.indexed_frames is not None:

@@ -8,9 +8,16 @@ from av.video.frame import VideoFrame
 
 from keywarp.flow.motion_vectors import VECTOR, MotionVectors, Turn
 
+_B = 3  # av.video.frame.PictureType.B
+# The others say zero of every block of a B-frame.
+_TELL_OF_B = frozenset(["h264", "mpeg1video", "mpeg2video"])
 
-def vectors_of(frame: VideoFrame, turn: Turn) -> MotionVectors | None:
-    """A frame's motion vectors, without a copy; None where it has none. ``turn``: how the frame was turned."""
+
+def vectors_of(frame: VideoFrame, codec: str, turn: Turn) -> MotionVectors | None:
+    """A frame's motion vectors, without a copy; None where it has none. ``codec``: FFmpeg's decoder, ``turn``: how
+    the frame was turned."""
+    if frame.pict_type == _B and codec not in _TELL_OF_B:
+        return None
     found = frame.side_data.get(Type.MOTION_VECTORS)  # type: ignore[call-overload]
     if found is None or not found.buffer_size:
         return None

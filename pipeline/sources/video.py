@@ -211,7 +211,9 @@ class VideoSource(Source):
         decoder, way = self._decoder, self._upright
         if not self._has_vectors or decoder is None or way is None:
             return ()
-        return (None if decoder.unsure or way.interlaced else vectors_of(frame, way.turn),)
+        if decoder.unsure or way.interlaced:
+            return (None,)
+        return (vectors_of(frame, decoder.codec, way.turn),)
 
     def _sum_up(self, decoder: Decoder, at_end: bool) -> None:
         name = self._location.name

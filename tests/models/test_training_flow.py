@@ -19,7 +19,7 @@ from keywarp.flow.flo import write_flo
 from keywarp.flow.flownet import FLOWNETS
 from keywarp.models.labels import VOID
 from keywarp.models.training.config import Part, TrainConfig
-from keywarp.models.training.dff import DffNetwork, DffTask, propagated
+from keywarp.models.training.dff import DffNetwork, DffTask
 from keywarp.models.training.flow import FlowTask, Ready
 from keywarp.models.training.losses import flow_loss
 from keywarp.models.training.pairs import Pair, cut, load_pairs
@@ -140,20 +140,6 @@ def test_a_frozen_network_stays_as_it_is_and_another_does_not(tmp_path: Path, pi
         unmoved = all(torch.equal(after[name], value) for name, value in before.items())
         assert unmoved == frozen, "running statistics move with the network"
         assert set(task.parts(network)) == ({"weights"} if frozen else {"weights", "model"})
-
-
-def test_without_flow_and_with_a_scale_of_one_features_stay_as_they_are() -> None:
-    features = torch.rand(2, 4, 24, 32)
-    carried = propagated(features, torch.zeros(2, 2, 6, 8), torch.ones(2, 4, 6, 8))
-    assert torch.allclose(carried, features, atol=1e-5)
-
-
-def test_flow_is_rescaled_to_the_features_cells() -> None:
-    features = torch.arange(32.0).expand(1, 1, 24, 32).contiguous()
-    one_cell = torch.zeros(1, 2, 6, 8)
-    one_cell[:, 0] = 1  # one of the flow's cells is four of the features'
-    carried = propagated(features, one_cell, torch.full((1, 1, 6, 8), 2.0))
-    assert torch.allclose(carried[0, 0, :, :28], 2 * features[0, 0, :, 4:])
 
 
 def test_labels_teach_where_there_are_any(tmp_path: Path, pictures: Path) -> None:
