@@ -80,6 +80,7 @@ class VideoSource(Source):
         self._interrupted = False
         self._wants_vectors = False
         self._has_vectors = False
+        self._without_vectors = 0
         self._upright: Upright | None = None
 
     def want_vectors(self) -> None:
@@ -211,9 +212,10 @@ class VideoSource(Source):
         decoder, way = self._decoder, self._upright
         if not self._has_vectors or decoder is None or way is None:
             return ()
-        if decoder.unsure or way.interlaced:
-            return (None,)
-        return (vectors_of(frame, decoder.codec, way.turn),)
+        unsure = decoder.unsure or way.interlaced
+        found = None if unsure else vectors_of(frame, decoder.codec, way.turn)
+        self._without_vectors += found is None and _PICTURE_TYPES.get(frame.pict_type) != "I"
+        return (found,)
 
     def _sum_up(self, decoder: Decoder, at_end: bool) -> None:
         name = self._location.name
@@ -222,6 +224,13 @@ class VideoSource(Source):
                 f"'{name}' changes its size to {width}x{height} at frame {index}: "
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
+        if self._without_vectors:
+            count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
+            self.notes.append(
+                f"'{name}' has no motion vectors to go by on {count} beside its intra frames: "
+                "flow 'codec' and 'auto' are DIS there"
+            )
+            self._without_vectors = 0
         if self._live:
             self._count_losses(decoder)
             if self.losses.total:

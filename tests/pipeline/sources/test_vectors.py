@@ -260,7 +260,9 @@ def test_a_long_row_of_dropped_frames_is_not_joined(tmp_path: Path) -> None:
 
 
 def test_intra_frames_have_none_and_take_the_flow_of_dis(tmp_path: Path) -> None:
-    frames = wanted(VideoSource(film(tmp_path, g="4")))
+    source = VideoSource(film(tmp_path, g="4"))
+    frames = wanted(source)
+    assert not source.notes, "that is how films are"
     assert [frame.vectors == (None,) for frame in frames[:9]] == [i % 4 == 0 for i in range(9)]
     step = make_step_estimator("codec").step(frames[7], frames[8])
     np.testing.assert_allclose(median(step), MOVE, atol=0.5)
@@ -319,11 +321,14 @@ def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
         for pixels in moving(12):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
         output.mux(stream.encode(None))
-    frames = wanted(VideoSource(path))
+    source = VideoSource(path)
+    frames = wanted(source)
     types = [frame.picture_type for frame in frames]
     assert types.count("B") >= 4
     assert {frame.picture_type for frame in frames if frame.vectors != (None,)} == {"P"}
     assert error_px("auto", frames) <= error_px("dis", frames) + 0.05
+    (note,) = source.notes
+    assert f"no motion vectors to go by on {types.count('B')} frames beside its intra frames" in note
 
 
 # --- sources without
