@@ -75,7 +75,7 @@ def export_model(network: str) -> str:
 
 def export_flow(network: str, model: str) -> str:
     """The card of a flow network with random weights and a scale map for ``model``'s features."""
-    path = FOLDER / f"{network}.json"
+    path = FOLDER / f"{network}-for-{Path(model).stem}.json"
     if not path.exists():
         _export_flow(network, model, path)
     return str(path)
@@ -91,7 +91,7 @@ def _export_flow(network: str, model: str, path: Path) -> None:
 
     features = read_card(Path(model)).maps_of("warp_scale_head")[0]
     made = FLOWNETS[network](scale_channels=features.channels, stride_px=features.stride_px).eval()
-    paths = {"flow": FOLDER / f"{network}.flow.onnx", "weights": FOLDER / f"{network}.safetensors"}
+    paths = {"flow": path.with_suffix(".flow.onnx"), "weights": path.with_suffix(".safetensors")}
     paths["flow"].write_bytes(flow_part(made))
     write_weights(made, paths["weights"])
     nothing = Provenance(

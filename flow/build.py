@@ -51,7 +51,7 @@ def make_estimator(name: str, size: Size | None = None) -> StepEstimator | PairE
 
 
 def make_step_estimator(name: str, size: Size | None = None) -> StepEstimator:
-    """The estimator called ``name`` on a grid of ``size`` (None: its own choice)."""
+    """The estimator called ``name``, on pictures of ``size`` (None: its own choice)."""
     if name in network_names():
         raise UsageError(
             f"no weights of the flow network '{name}' come with keywarp (those that do: "

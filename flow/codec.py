@@ -18,8 +18,8 @@ class CodecFlow(StepEstimator):
     True of streams without B-frames whose frames have one reference; :class:`MeasuredFlow` is for the others.
     Vectors of frames that were dropped are joined. Cells that no vector tells of take after those around them and
     are invalid; where they are more than a quarter of the frame they take DIS's flow, and so does a frame without
-    any vector.
-    ``size``: the grid (None: cells of 4 pixels, or of 8 and more in large pictures).
+    any vector. The grid has cells of 4 pixels, or of 8 and more in large pictures. ``size``: of the pictures that
+    DIS compares, as in :class:`.dis.DisFlow`.
     """
 
     name = "codec"
@@ -27,12 +27,11 @@ class CodecFlow(StepEstimator):
     needs_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._size = size
-        self._dis = DisFlow()
+        self._dis = DisFlow(size)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
-        """The step flow on this estimator's grid."""
-        grid = self._size or step_grid(current.size)
+        """The step flow on the grid of vectors."""
+        grid = step_grid(current.size)
         found = joined_past(current.vectors, grid)
         if found is None:
             return self._dis.step(previous, current).resized(grid)

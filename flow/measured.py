@@ -32,22 +32,22 @@ class MeasuredFlow(StepEstimator):
     FFmpeg does not say which frame a vector leads to. So those of this frame and of the previous one are tried as
     if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
     between the previous frame, warped, and this one is taken. A frame without vectors has DIS's flow, and so has a
-    source without. ``size``: the grid (None: DIS's own without vectors, else that of :class:`.codec.CodecFlow`).
+    source without, on DIS's own grid; else the grid is that of :class:`.codec.CodecFlow`. ``size``: of the pictures
+    that DIS compares, as in :class:`.dis.DisFlow`.
     """
 
     name = "auto"
     wants_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._size = size
-        self._dis = DisFlow()
+        self._dis = DisFlow(size)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
-        """The step flow on this estimator's grid."""
+        """The step flow, on the grid of vectors where the source has any."""
         flow = self._dis.step(previous, current)
         if not current.vectors:
-            return flow if self._size is None else flow.resized(self._size)
-        grid = self._size or step_grid(current.size)
+            return flow
+        grid = step_grid(current.size)
         blocks = block_grid(current.vectors[-1] or (previous.vectors or (None,))[-1], current.size)
         guesses = list(_guesses(previous.vectors, current.vectors, blocks))
         if not guesses:

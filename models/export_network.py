@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from keywarp.engines.errors import ModelError
+from keywarp.engines.errors import ModelError, UsageError
 
 from .card import Card, FeatureMap, Provenance, file_sha256
 from .export import TRACED_SIZE, to_onnx
@@ -67,6 +67,9 @@ def export_network(
     whole = None if loaded.untrained else weights
     name = name or (definition.name if whole is None else whole.stem)
     out.mkdir(parents=True, exist_ok=True)
+    given = None if weights is None else weights.resolve()
+    if whole is None and given == (out / f"{name}.safetensors").resolve():
+        raise UsageError(f"'{weights}' would be overwritten; give --name, or another folder with --out")
     paths = {}
     for part, data in network_parts(definition, network).items():
         paths[part] = out / f"{name}.{part}.onnx"

@@ -57,7 +57,8 @@ def _named(value: object) -> object:
 
 class FlowConfig(_Strict):
     """Flow: an estimator's name (``dis:fast``, ``source``, ``flownet-inception``), or the path of a flow network's
-    card, and the size of the pictures that it compares (None: its own choice).
+    card, and the size of the pictures that it compares (None: its own choice); ``auto`` and ``codec`` leave
+    comparing to DIS.
     """
 
     method: str = "dis"

@@ -77,10 +77,10 @@ class Frame:
 
     ``index`` counts the frames of the source from 0; a gap is a drop. ``pts`` is the presentation time in
     units of ``time_base`` seconds. ``capture_ns`` is the graph's clock when the picture was captured (live)
-    or came out of the decoder. ``picture_type`` is the codec's I, P or B where it says so. ``step`` makes
-    the step flow from the previous delivered frame where the source knows it (a scene). ``vectors``: what the
-    codec says of the motion since then, an entry for each frame of the stream, this one's last; empty where
-    nothing is known of it.
+    or came out of the decoder. ``picture_type`` is the codec's I, P or B where it says so; None too where the codec
+    knows no other than I. ``step`` makes the step flow from the previous delivered frame where the source knows it
+    (a scene). ``vectors``: what the codec says of the motion since then, an entry for each frame of the stream,
+    this one's last; empty where nothing is known of it.
     ``frozen``: the stream is interrupted, and this is its last picture again. ``after_gap``: the first frame
     after an interruption; nothing from before it may be carried on.
     """

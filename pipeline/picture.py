@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import av
@@ -126,7 +127,7 @@ class Picture:
         """Brightness, (H, W) uint8, at ``size`` (None: as it is): the Y plane where there is one."""
         if size is None or size == self.size:
             return self._once("gray", self._make_gray)
-        return self._once(("gray", size), lambda: _resized(self.gray(), size))
+        return self._once(("gray", size), lambda: self._small_gray(size))
 
     def yuv(self) -> YuvPlanes:
         """4:2:0 planes, as encoders take them: the decoder's own where it made such."""
@@ -165,6 +166,15 @@ class Picture:
         if frame.format.name not in _LUMA_FORMATS:
             frame = self.av_frame()
         return readonly(plane_view(frame, 0, frame.height, frame.width))
+
+    def _small_gray(self, size: Size) -> Pixels:
+        """As :func:`_resized` makes it; the halves on the way are kept, every smaller size begins with them."""
+        pixels = self.gray()
+        width, height = self.size
+        while width >= 2 * size[0] and height >= 2 * size[1]:
+            width, height = half = (width + 1) // 2, (height + 1) // 2
+            pixels = self._once(("gray", half), partial(_resized, pixels, half))
+        return _resized(pixels, size)
 
     def _make_yuv(self) -> YuvPlanes:
         planes = yuv_planes(self.av_frame())

@@ -13,7 +13,8 @@ STD_BGR = (72.0, 72.0, 70.0)
 def normalise(images: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32, less the mean, divided by the spread."""
     # in the pictures' own layout: engines then need not move the pixels
-    normal = (images.float() - torch.tensor(MEAN_BGR)) / torch.tensor(STD_BGR)
+    mean, std = (torch.tensor(values, device=images.device) for values in (MEAN_BGR, STD_BGR))
+    normal = (images.float() - mean) / std
     return normal.permute(0, 3, 1, 2)
 
 
@@ -25,5 +26,6 @@ IMAGENET_STD_BGR = (57.375, 57.12, 58.395)
 
 def normalise_as_imagenet(images: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32 RGB, as published ImageNet weights take it."""
-    normal = (images.float() - torch.tensor(IMAGENET_MEAN_BGR)) / torch.tensor(IMAGENET_STD_BGR)
+    mean, std = (torch.tensor(v, device=images.device) for v in (IMAGENET_MEAN_BGR, IMAGENET_STD_BGR))
+    normal = (images.float() - mean) / std
     return normal.flip(3).permute(0, 3, 1, 2)

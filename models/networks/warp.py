@@ -23,9 +23,9 @@ def warp_features(features: Tensor, flow: Tensor) -> Tensor:
     outside take the nearest cell's value.
     """
     height, width = features.shape[2:]
-    size = torch.stack([torch.as_tensor(width), torch.as_tensor(height)]).to(flow.dtype)
-    columns = torch.arange(width, dtype=flow.dtype).expand(height, width)
-    rows = torch.arange(height, dtype=flow.dtype)[:, None].expand(height, width)
+    size = torch.stack([torch.as_tensor(width), torch.as_tensor(height)]).to(flow)
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device).expand(height, width)
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None].expand(height, width)
     # grid_sample without aligned corners: cell i of n lies at (2 i + 1) / n - 1
     per_cell = 2 / size
     still = torch.stack([columns, rows], dim=-1) * per_cell + (1 / size - 1)
@@ -58,7 +58,7 @@ def resize_flow(flow: Tensor, like: Tensor) -> Tensor:
     of that.
     """
     field = _resized(flow.permute(0, 3, 1, 2), like).permute(0, 2, 3, 1)
-    return field * (_size(like).to(flow.dtype) / _size(flow.permute(0, 3, 1, 2)).to(flow.dtype))
+    return field * (_size(like).to(flow) / _size(flow.permute(0, 3, 1, 2)).to(flow))
 
 
 def _resized(maps: Tensor, like: Tensor) -> Tensor:

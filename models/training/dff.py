@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keywarp.engines.card import Provenance
 from keywarp.engines.errors import ModelError
-from keywarp.engines.weights import read_weights
+from keywarp.engines.weights import put_into, read_weights
 from keywarp.flow.card import FlowCard
 from keywarp.flow.flownet import FLOWNETS, STRIDE_PX, FlowNet
 from keywarp.models.card import find_card, part_path, read_card
@@ -32,10 +32,12 @@ from keywarp.models.networks.files import load_enet
 from keywarp.models.networks.normalise import MEAN_BGR, STD_BGR
 from keywarp.models.networks.warp import propagate
 
+from .card import enet_card
 from .config import Part, TrainConfig
 from .flow import PairTask, Ready, flow_card, pictures_of, row_of, stacked, truth_of
 from .losses import flow_loss
-from .pairs import PairSample
+from .pairs import Pair, PairSample
+from .task import AnyCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ class DffNetwork(nn.Module):
         flows, scale = self.flownet.pyramid(current, key)
         features = self.segmentation.features(as_normalised(key))
         assert scale is not None
-        carried = propagate(features, flows[-1].permute(0, 2, 3, 1), None if ones else scale)
+        with torch.autocast(
+            inputs.device.type, enabled=False
+        ):  # half a number's digits are too few for places
+            flow = flows[-1].float().permute(0, 2, 3, 1)
+            carried = propagate(features.float(), flow, None if ones else scale.float())
         return self.segmentation.head(carried), flows
 
 
@@ -96,6 +102,10 @@ class DffTask(PairTask):
             )
         self._teacher = load_enet(part_path(self._card, self._card_path, "weights")).requires_grad_(False)
 
+    def fingerprint(self, samples: Sequence[PairSample]) -> str:
+        """That of the pairs, and the teacher's."""
+        return f"{super().fingerprint(samples)}, {self._card.files['weights'].sha256}"
+
     def network(self) -> nn.Module:
         """Both networks; the scale map is 1 at the start."""
         flownet = FLOWNETS[self.config.flownet](scale_channels=ENet.feature_channels)
@@ -104,11 +114,11 @@ class DffTask(PairTask):
     def begin_from(self, network: nn.Module, path: Path) -> None:
         """Weights of the same FlowNet, with or without a scale map."""
         assert isinstance(network, DffNetwork)
-        tensors = {**network.flownet.state_dict(), **read_weights(path)}
-        try:
-            network.flownet.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ModelError(f"weights '{path}' are not of {self.config.flownet}: {error}") from error
+        tensors = read_weights(path)
+        if not any(name.startswith("scale.") for name in tensors):
+            own = network.flownet.state_dict()
+            tensors |= {name: own[name] for name in own if name.startswith("scale.")}
+        put_into(network.flownet, tensors, path, self.config.flownet)
 
     def parts(self, network: nn.Module) -> dict[str, nn.Module]:
         """The FlowNet, and the model's network where it was trained too."""
@@ -171,7 +181,7 @@ class DffTask(PairTask):
         count = len(self.classes)
         agreed, ones, right = (np.zeros((count, count), np.int64) for _ in range(3))
         for sample in samples:
-            pair = sample.whole()
+            pair = _whole_cells(sample)
             inputs = pictures_of([pair]).to(next(network.parameters()).device)
             found, plain = (_labels(network(inputs, ones=flag)[0]) for flag in (False, True))
             wanted = _labels(self._teacher.to(inputs.device)(as_normalised(inputs[:, :3])))
@@ -187,7 +197,7 @@ class DffTask(PairTask):
         """A row a pair: both pictures, the propagated result, the network's own on the current frame."""
         palette = self.classes.palette_bgr()
         rows = []
-        for pair in (sample.whole() for sample in samples):
+        for pair in map(_whole_cells, samples):
             inputs = pictures_of([pair]).to(next(network.parameters()).device)
             labels = [network(inputs)[0], self._teacher.to(inputs.device)(as_normalised(inputs[:, :3]))]
             rows.append(row_of([pair.key, pair.current, *(palette[_labels(found)] for found in labels)]))
@@ -198,7 +208,29 @@ class DffTask(PairTask):
     ) -> FlowCard:
         """The card of a FlowNet with a scale map."""
         assert isinstance(network, DffNetwork)
-        return flow_card(network.flownet, self.config, name, files, provenance, scale_for=self._card.name)
+        own = {"weights": files["weights"]}
+        model = self._card.name if self.config.frozen else f"{name}-model"
+        return flow_card(network.flownet, self.config, name, own, provenance, scale_for=model)
+
+    def further_cards(
+        self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance
+    ) -> dict[str, AnyCard]:
+        """That of the model's network, where it was trained too; its name is what the scale map is for."""
+        assert isinstance(network, DffNetwork)
+        if self.config.frozen:
+            return {}
+        weights, size = {"weights": files["model"]}, self.config.size
+        card = enet_card(network.segmentation, f"{name}-model", weights, provenance, self.classes, size)
+        return {"model": card}
+
+
+def _whole_cells(sample: PairSample) -> Pair:
+    """A pair without the last rows and columns that the network cannot take."""
+    pair = sample.whole()
+    stride_px = ENet.input_stride_px
+    height, width = (side // stride_px * stride_px for side in pair.current.shape[:2])
+    labels = None if pair.labels is None else pair.labels[:height, :width]
+    return Pair(pair.current[:height, :width], pair.key[:height, :width], labels=labels)
 
 
 def _labels(found: Tensor) -> NDArray[np.uint8]:

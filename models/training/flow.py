@@ -81,6 +81,21 @@ class PairTask(Task[PairSample]):
 class FlowTask(PairTask):
     """A FlowNet by itself, without a scale map."""
 
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        if config.compiled:
+            raise UsageError("`train flow` cannot compile its network; leave compiled out")
+
+    def load(self, spec: str) -> Sequence[PairSample]:
+        """Pairs whose flow is known; see :func:`load_pairs`."""
+        samples = load_pairs(spec)
+        if any(not sample.knows_flow for sample in samples):
+            raise UsageError(
+                f"`train flow` needs pairs whose flow is known, and '{spec}' has none; "
+                "give shapes:, street: or chairs:"
+            )
+        return samples
+
     def network(self) -> nn.Module:
         """The one that ``flownet`` names."""
         return FLOWNETS[self.config.flownet]()
@@ -91,10 +106,7 @@ class FlowTask(PairTask):
 
     def changed(self, sample: PairSample, part: Part, rng: np.random.Generator) -> PairSample:
         """A pair of the size of ``part``."""
-        pair = self.changed_pair(sample, part, rng)
-        if pair.field is None:
-            raise UsageError("`train flow` needs pairs whose flow is known: shapes:, street: or chairs:")
-        return Ready(pair)
+        return Ready(self.changed_pair(sample, part, rng))
 
     def batch(self, samples: Sequence[PairSample]) -> tuple[Tensor, ...]:
         """Both pictures (N, 6, H, W) from 0 to 1, and :func:`truth_of` them."""
@@ -124,8 +136,7 @@ class FlowTask(PairTask):
         found, still = FlowError(), FlowError()
         for sample in samples:
             pair = sample.whole()
-            if pair.field is None:
-                raise UsageError("a check of `train flow` needs pairs whose flow is known")
+            assert pair.field is not None
             found += flow_error(estimated(network, pair), pair.field, pair.valid)
             still += flow_error(np.zeros_like(pair.field), pair.field, pair.valid)
         return {"epe_px": found.epe_px, "fl_all": found.fl_all, "still_epe_px": still.epe_px}
@@ -188,6 +199,11 @@ class Ready(PairSample):
     def whole(self) -> Pair:
         """The pair."""
         return self._pair
+
+    @property
+    def knows_flow(self) -> bool:
+        """Whether the pair has it."""
+        return self._pair.field is not None
 
     @property
     def fingerprint(self) -> bytes:

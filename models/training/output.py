@@ -44,6 +44,8 @@ def write_run(trainer: Trainer[Any]) -> None:
         name = config.out.resolve().name or config.network
         card = trainer.task.card(trainer.averaged, name, files, provenance)
         (config.out / "card.json").write_text(card.to_json())
+        for part, further in trainer.task.further_cards(trainer.averaged, name, files, provenance).items():
+            (config.out / f"{part}.json").write_text(further.to_json())
 
 
 @contextmanager

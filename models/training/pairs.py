@@ -35,7 +35,11 @@ from .films import film_frames
 from .memory import check_samples
 
 Pixels = NDArray[np.uint8]
-_NO_CUT = 25.0
+_WORTH = 3
+"""A pair takes as much memory as so many labelled pictures: both pictures, the flow, where it is known, labels."""
+_LARGEST_PX = 1024
+"""Pictures that shapes are cut out of are shrunk to the area of a square with such a side."""
+_CUT = 50.0
 """Mean difference in grey levels from which two frames of a film do not show the same scene."""
 
 
@@ -67,6 +71,11 @@ class PairSample(ABC):
 
     @property
     @abstractmethod
+    def knows_flow(self) -> bool:
+        """Whether its pairs come with their flow."""
+
+    @property
+    @abstractmethod
     def fingerprint(self) -> bytes:
         """What tells it from others."""
 
@@ -92,6 +101,11 @@ class Drawn(PairSample):
         return self.pair(Part(width, height, 1, 1), np.random.default_rng(self._number))
 
     @property
+    def knows_flow(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def fingerprint(self) -> bytes:
         """The picture."""
         return np.ascontiguousarray(self._pool[self._number]).tobytes()
@@ -113,6 +127,11 @@ class Kept(PairSample):
         """All of it."""
         field = None if self._field is None else self._field.astype(np.float32)
         return replace(self._pair, field=field)
+
+    @property
+    def knows_flow(self) -> bool:
+        """Whether the pair has it."""
+        return self._field is not None
 
     @property
     def fingerprint(self) -> bytes:
@@ -167,9 +186,29 @@ def _shapes(arguments: str) -> Iterator[PairSample]:
         raise UsageError(
             f"shapes:{place}: there are no pictures in that folder; give one with JPEG or PNG files"
         )
-    pool = [_picture(path) for path in paths]
+    reach = _share(options["reach"])
+    check_samples(len(paths), len(paths) * _LARGEST_PX**2, f"shapes:{place}")
+    pool = [_shrunk(_picture(path)) for path in paths]
     for number in range(len(pool)):
-        yield Drawn(pool, number, float(options["reach"]))
+        yield Drawn(pool, number, reach)
+
+
+def _share(text: str) -> float:
+    try:
+        reach = float(text)
+    except ValueError:
+        reach = math.nan
+    if not 0 < reach <= 1:
+        raise UsageError(f"reach={text} in a data set: a share of the width is meant, above 0 and at most 1")
+    return reach
+
+
+def _shrunk(pixels: Pixels) -> Pixels:
+    """A picture of no more pixels than parts of it will have."""
+    factor = _LARGEST_PX / math.sqrt(pixels.shape[0] * pixels.shape[1])
+    if factor >= 1:
+        return pixels
+    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _picture(path: Path) -> Pixels:
@@ -195,7 +234,7 @@ def _street(arguments: str) -> Iterator[PairSample]:
     distance, size = whole_number(options, "distance", 1), parse_size(options["size"])
     seed = whole_number(options, "seed", 0)
     indices = range(1, length, every)
-    check_samples(2 * len(indices), 2 * len(indices) * math.prod(size), f"street:{arguments}")
+    check_samples(len(indices), len(indices) * _WORTH * math.prod(size), f"street:{arguments}")
     scene = StreetScene(size=size, rate=30, length=length, seed=seed, kind=options["kind"])
     rng = np.random.default_rng(seed)
     for index in indices:
@@ -219,18 +258,21 @@ def _video(arguments: str) -> Iterator[PairSample]:
     for number, pixels in enumerate(film_frames(Path(place).expanduser(), parse_size(options["size"]))):
         if number and number % every == 0:
             key = latest[-min(len(latest), int(rng.integers(1, distance + 1)))]
-            if cv2.norm(pixels, key, cv2.NORM_L1) / pixels.size < _NO_CUT * 2:
+            if cv2.norm(pixels, key, cv2.NORM_L1) / pixels.size < _CUT:
                 found += 1
+                if found % 100 == 0:  # how long a film is may not be known
+                    check_samples(100, 100 * _WORTH * pixels.size // 3, f"video:{arguments}")
                 yield Kept(Pair(pixels, key))
         latest = [*latest, pixels][-distance:]
     if not found:
         raise UsageError(
-            f"video:{place}: it has no two frames {every} apart; give a longer film, or a smaller every"
+            f"video:{place}: it has no two frames of one scene {every} apart; "
+            "give a longer film, or a smaller every"
         )
 
 
 def _chairs(arguments: str) -> Iterator[PairSample]:
-    from keywarp.flow.flo import read_flo
+    from keywarp.flow.flo import known, read_flo
 
     folder = Path(arguments).expanduser()
     paths = sorted(folder.glob("*_flow.flo"))
@@ -241,9 +283,15 @@ def _chairs(arguments: str) -> Iterator[PairSample]:
     for path in paths:
         stem = path.name.removesuffix("_flow.flo")
         field = read_flo(path)
+        check_samples(len(paths), len(paths) * _WORTH * field.size // 2, f"chairs:{arguments}")
+        there = known(field)
         # FlyingChairs' flow leads from the first picture to the second: the first is ours to warp to.
         current, key = (_picture(path.with_name(f"{stem}_img{number}.ppm")) for number in (1, 2))
-        yield Kept(Pair(current, key, field, np.ones(field.shape[:2], np.bool_)))
+        if not current.shape[:2] == key.shape[:2] == field.shape[:2]:
+            raise UsageError(
+                f"'{path}' and the pictures beside it are not of one size; get another copy of them"
+            )
+        yield Kept(Pair(current, key, np.where(there[..., np.newaxis], field, np.float32(0)), there))
 
 
 _KINDS: dict[str, Callable[[str], Iterator[PairSample]]] = {

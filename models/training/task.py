@@ -73,6 +73,12 @@ class Task(ABC, Generic[S]):
         """What is written of a trained network, by the name of the file; one is called ``weights``."""
         return {"weights": network}
 
+    def further_cards(
+        self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance
+    ) -> dict[str, AnyCard]:
+        """The cards of further :meth:`parts`, by the name of the file; arguments as those of :meth:`card`."""
+        return {}
+
     def begin_from(self, network: nn.Module, path: Path) -> None:
         """Put the weights of an earlier run into a new network. Raises ModelError for those of another."""
         load_into(network, path, self.config.network)

@@ -190,11 +190,10 @@ def _write(wanted: Wanted, given: _Input, found: _Found) -> None:
         data = {"data": wanted.data, "split": wanted.split, "sequence": wanted.sequence, "labels": labels}
         write_json(wanted.json, report(given.subject, data, found.pictures, found.sequence, found.policy))
     if wanted.sheet is not None and given.clip is not None and found.sequence is not None:
-        write_sheet(wanted.sheet, _sheet(given.subject, given.clip, found.sequence))
+        write_sheet(wanted.sheet, _sheet(given.subject, given.clip, found.sequence, max(given.intervals)))
 
 
-def _sheet(subject: Subject, clip: Clip, sequence: SequenceScores) -> Pixels:
-    interval = max(sequence.intervals)
+def _sheet(subject: Subject, clip: Clip, sequence: SequenceScores, interval: int) -> Pixels:
     scores = sequence.intervals[interval]
     keys = f"a key frame every {interval} frames{_carried(subject)}" if interval > 1 else "every frame"
     title = f"{_runs(subject)}: {keys}"

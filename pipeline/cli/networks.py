@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from keywarp.models.card import Provenance, read_card
 from keywarp.models.networks.registry import network_names
 from keywarp.models.training.config import TrainConfig
 from keywarp.pipeline.config import parse_size, read_training, read_value
-from keywarp.pipeline.sinks.output import make_folder, remove_empty
+from keywarp.pipeline.sinks.output import cannot_write, make_folder, remove_empty
 
 TRAINED = ("enet", "flow", "dff")
 """The networks that can be trained: keys of ``keywarp.models.training.train.TASKS``, which needs torch."""
@@ -38,12 +40,9 @@ def export_command(network: str, weights: Path | None, out: Path, name: str | No
     from keywarp.models.networks.registry import get_network
 
     provenance = None if weights is None else _provenance(weights, network)
-    made = make_folder(out)
-    try:
+    _check_file_name(name)
+    with _writing(out):
         path = export_network(get_network(network), weights, out, name=name, provenance=provenance)
-    except KeywarpError:
-        remove_empty(made)
-        raise
     console = Console(highlight=False, markup=False)
     console.print(f"wrote {path}; run it with: keywarp run SOURCE --model {path}")
     if provenance is None:
@@ -53,8 +52,37 @@ def export_command(network: str, weights: Path | None, out: Path, name: str | No
 def _provenance(weights: Path, network: str) -> Provenance | None:
     """What the card beside weights says, if there is one and it is about this network."""
     path = _find_card_beside(weights)
-    card = None if path is None else read_card(path)
-    return card.provenance if card is not None and card.network == network else None
+    if path is None or _is_flow_card(path):
+        return None
+    card = read_card(path)
+    return card.provenance if card.network == network else None
+
+
+def _is_flow_card(path: Path) -> bool:
+    try:
+        read_flow_card(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _check_file_name(name: str | None) -> None:
+    if name is not None and Path(name).name != name:
+        raise UsageError(f"--name '{name}' cannot be a file's name; name the folder with --out")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """The folder of an export; where it cannot be written, an error that says so, and no empty folder is left."""
+    made = make_folder(out)
+    try:
+        yield
+    except OSError as error:
+        remove_empty(made)
+        raise cannot_write(out, error) from error
+    except KeywarpError:
+        remove_empty(made)
+        raise
 
 
 def _export_flow(network: str, weights: Path, out: Path, name: str | None) -> None:
@@ -62,8 +90,9 @@ def _export_flow(network: str, weights: Path, out: Path, name: str | None) -> No
 
     trained = read_flow_card(_card_beside(weights))
     check_network(trained, network, weights)
-    make_folder(out)
-    path = export_flownet(weights, out, name=name or weights.stem, trained=trained)
+    _check_file_name(name)
+    with _writing(out):
+        path = export_flownet(weights, out, name=name or weights.stem, trained=trained)
     Console(highlight=False, markup=False).print(
         f"wrote {path}; run it with: keywarp run SOURCE --flow {path}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 from keywarp.flow.motion_vectors import VECTOR, MotionVectors, Turn
@@ -14,12 +14,15 @@ _TELL_OF_B = frozenset(["h264", "mpeg1video", "mpeg2video"])
 
 
 def vectors_of(frame: VideoFrame, codec: str, turn: Turn) -> MotionVectors | None:
-    """A frame's motion vectors, without a copy; None where it has none. ``codec``: FFmpeg's decoder, ``turn``: how
-    the frame was turned."""
+    """A frame's motion vectors, copied; None where it has none. ``codec``: FFmpeg's decoder, ``turn``: how the
+    frame was turned."""
     if frame.pict_type == _B and codec not in _TELL_OF_B:
         return None
-    found = frame.side_data.get(Type.MOTION_VECTORS)  # type: ignore[call-overload]
+    # Not frame.side_data: the frame would keep what refers to it, and only the garbage collector would free it.
+    found = SideDataContainer(frame).get(Type.MOTION_VECTORS)  # type: ignore[call-arg]
     if found is None or not found.buffer_size:
         return None
     size = (frame.width, frame.height) if turn[0] else (frame.height, frame.width)
-    return MotionVectors(np.frombuffer(found, VECTOR), size, turn)
+    blocks = np.frombuffer(found, VECTOR).copy()  # a view would keep the whole picture
+    blocks.flags.writeable = False
+    return MotionVectors(blocks, size, turn)

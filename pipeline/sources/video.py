@@ -38,6 +38,8 @@ _NS = 10**9
 
 # av.video.frame.PictureType, by what a frame of that type is predicted from
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}
+# Codecs of intra frames alone that FFmpeg does not call so.
+_INTRA_CODECS = frozenset(["cfhd", "ffv1", "png"])
 
 
 class VideoSource(Source):
@@ -80,6 +82,7 @@ class VideoSource(Source):
         self._interrupted = False
         self._wants_vectors = False
         self._has_vectors = False
+        self._tells_types = True
         self._without_vectors = 0
         self._upright: Upright | None = None
 
@@ -127,6 +130,7 @@ class VideoSource(Source):
         self._pace = Pace() if self._live and is_hls(container) else None
         stamped = self._live and self._pace is None
         self._has_vectors = self._wants_vectors and stream.codec_context.name in VECTOR_CODECS
+        self._tells_types = not _is_intra_only(stream)
         self._decoder = Decoder(
             container, stream, self._stamp if stamped else None, vectors=self._has_vectors
         )
@@ -202,7 +206,7 @@ class VideoSource(Source):
             self._time_base,
             _captured_ns(frame) or self.clock.now_ns(),
             picture,
-            _PICTURE_TYPES.get(frame.pict_type),
+            _PICTURE_TYPES.get(frame.pict_type) if self._tells_types else None,
             vectors=self._vectors(frame),
         )
 
@@ -224,13 +228,13 @@ class VideoSource(Source):
                 f"'{name}' changes its size to {width}x{height} at frame {index}: "
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
-        if self._without_vectors:
+        if self._without_vectors and not self._live:
             count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
             self.notes.append(
                 f"'{name}' has no motion vectors to go by on {count} beside its intra frames: "
                 "flow 'codec' and 'auto' are DIS there"
             )
-            self._without_vectors = 0
+        self._without_vectors = 0
         if self._live:
             self._count_losses(decoder)
             if self.losses.total:
@@ -283,6 +287,11 @@ class _Due:
         if self._offset_ns is None or time_ns + self._offset_ns < now_ns:
             self._offset_ns = now_ns - time_ns
         return time_ns + self._offset_ns
+
+
+def _is_intra_only(stream: VideoStream) -> bool:
+    codec = stream.codec_context.codec
+    return codec.intra_only or codec.name in _INTRA_CODECS
 
 
 def _captured_ns(frame: VideoFrame) -> int | None:

@@ -50,7 +50,8 @@ class Propagate(Stage, Generic[Result]):
 
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
     frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
-    off: its result then is :meth:`Model.nothing`. ``flow_size``: the grid of a flow that they change to.
+    off: its result then is :meth:`Model.nothing`. ``flow_size``: of the pictures that a flow compares to which
+    they change.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Propagate(Stage, Generic[Result]):
         self._pending: KeySlot[Result] | None = None
         self._previous: Frame | None = None
         self._reached: Frame | None = None
+        self._sound: StepFlow | KeyFlow | PairFlow | None = None
         self._found: tuple[KeySlot[Result], Frame, PairFlow] | None = None
         self._since_request: int | None = None
         self._number = 0
@@ -135,6 +137,8 @@ class Propagate(Stage, Generic[Result]):
         slot = self._latest_finished()
         if slot.frame is not frame and not self._advance(packet):
             self._current = None  # nothing leads from it to here: wait for the full run that is under way
+            if self._pending is None:  # there is none where it had just ended
+                self._request(packet, "nan")
             slot = self._latest_finished()
         result = self._result_of(slot, packet)
         self._previous = frame
@@ -178,19 +182,18 @@ class Propagate(Stage, Generic[Result]):
 
     def _advance(self, packet: Packet) -> bool:
         """Bring the key frames in use up to this frame, once; False where the flow to it is broken."""
-        frame = packet.frame
-        if self._reached is frame:
-            return True
+        frame, current = packet.frame, self._current
         step = self._step(packet)
-        current = self._current
         flow = step if step is not None or current is None else self._flow_to(current, packet)
-        if flow is not None and not is_finite(flow):
+        if flow is not None and flow is not self._sound and not is_finite(flow):
             _log.warning("flow '%s' is not finite on frame %d: a key frame", self._steps.name, frame.index)
             return False
-        for slot in (current, self._pending):
-            if slot is not None and slot.frame is not frame:
-                slot.advance(step)
-        self._reached = frame
+        self._sound = flow
+        if self._reached is not frame:
+            for slot in (current, self._pending):
+                if slot is not None and slot.frame is not frame:
+                    slot.advance(step)
+            self._reached = frame
         return True
 
     def _obey(self) -> None:
@@ -223,7 +226,9 @@ class Propagate(Stage, Generic[Result]):
             return
         if isinstance(self._steps, PairEstimator):
             self._steps.close()
-            self._forget()  # a chain of steps cannot begin in its middle
+            self._found = self._sound = None
+            if not isinstance(steps, PairEstimator):
+                self._forget()  # a chain of steps cannot begin in its middle
         self._steps = steps
 
     def _reopen_pairs(self) -> None:
@@ -235,14 +240,18 @@ class Propagate(Stage, Generic[Result]):
             self._open_pairs(self._steps, scaled=False)
 
     def _open_pairs(self, flow: StepEstimator | PairEstimator, *, scaled: bool = True) -> None:
-        """Compile a FlowNet, and what its scale map needs of the model."""
+        """Compile a FlowNet, and what its scale map needs of the model; where that fails it is closed again."""
         if not isinstance(flow, PairEstimator):
             return
         setup = self._setup
         wanted = self.model.card.name if scaled and setup.level == "features" else None
-        flow.open(PairSetup(setup.engine, setup.precision, setup.threads, wanted), self._frame_size)
-        if flow.scale_channels is not None:
-            self.model.open_scale(flow.grid_size, flow.scale_channels)
+        try:
+            flow.open(PairSetup(setup.engine, setup.precision, setup.threads, wanted), self._frame_size)
+            if flow.scale_channels is not None:
+                self.model.open_scale(flow.grid_size, flow.scale_channels)
+        except BaseException:
+            flow.close()
+            raise
 
     def _forget(self) -> None:
         """Start anew: the next frame is a key frame."""
@@ -254,7 +263,7 @@ class Propagate(Stage, Generic[Result]):
         if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
             self._pending.wait()
         self._current = self._pending = self._previous = self._since_request = None
-        self._reached = self._found = None
+        self._reached = self._found = self._sound = None
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""

@@ -314,10 +314,17 @@ def test_pictures_of_any_size_have_a_flow(name: str, size: Size) -> None:
     found = make_step_estimator(name).step(Shot((0, 0), chain, size), Shot((1, 0), chain, size))
     assert np.isfinite(found.field).all()
     assert found.size == step_grid(size)
-    assert make_step_estimator(name, (7, 5)).step(Shot((0, 0), (), size), Shot((1, 0), chain, size)).size == (
-        7,
-        5,
-    )
+    sized = make_step_estimator(name, (7, 5)).step(Shot((0, 0), (), size), Shot((1, 0), chain, size))
+    assert sized.size == step_grid(size), "whatever DIS compares"
+
+
+def test_a_given_size_is_that_of_the_pictures_that_dis_compares() -> None:
+    size, shots = (96, 72), both_shots((), move=(3, 2))
+    plain, default = DisFlow(size).step(*shots), DisFlow().step(*shots)
+    assert plain.size != default.size
+    np.testing.assert_array_equal(make_step_estimator("auto", size).step(*shots).field, plain.field)
+    found = make_step_estimator("codec", size).step(*shots)
+    np.testing.assert_array_equal(found.field, plain.resized(step_grid(SIZE)).field)
 
 
 def test_only_flows_that_use_vectors_want_them() -> None:

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from keywarp.engines.errors import KeywarpError, UsageError
+from keywarp.engines.errors import KeywarpError, ModelError, SinkError, UsageError
 from keywarp.flow.card import read_flow_card
 from keywarp.flow.flo import write_flo
 from keywarp.flow.flownet import FLOWNETS
+from keywarp.models.card import read_card
 from keywarp.models.labels import VOID
 from keywarp.models.training.config import Part, TrainConfig
 from keywarp.models.training.dff import DffNetwork, DffTask
@@ -24,6 +25,7 @@ from keywarp.models.training.flow import FlowTask, Ready
 from keywarp.models.training.losses import flow_loss
 from keywarp.models.training.pairs import Pair, cut, load_pairs
 from keywarp.models.training.train import train
+from keywarp.pipeline.cli.networks import export_command
 
 STREET = "street:seed=0,length=40,every=8,size=96x64,distance=4"
 
@@ -58,6 +60,16 @@ def tiny(out: Path, data: str, **changes: Any) -> TrainConfig:
         pictures=1,
     )
     return replace(config, **changes)
+
+
+def write_film(path: Path, count: int) -> None:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=10)
+        stream.width, stream.height = 96, 64
+        for number in range(count):
+            pixels = np.full((64, 96, 3), 8 * number, np.uint8)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
+        film.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +190,7 @@ def test_a_cut_scales_and_mirrors_the_flow() -> None:
 
 def test_films_give_pairs_without_flow(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=10)
-        stream.width, stream.height = 96, 64
-        for number in range(12):
-            pixels = np.full((64, 96, 3), 8 * number, np.uint8)
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
-        film.mux(stream.encode(None))
+    write_film(path, 12)
     samples = load_pairs(f"video:{path},every=4,size=64x48,distance=2")
     assert len(samples) == 2
     pair = samples[0].whole()
@@ -209,6 +215,7 @@ def test_flying_chairs_lead_from_the_first_picture_to_the_second(tmp_path: Path)
     [
         ({"data": ("camvid:x",)}, "data set of pairs"),
         ({"data": ("shapes:none",)}, "there are no pictures in that folder"),
+        ({"compiled": True}, "cannot compile its network"),
         ({"data": ("video:none.mp4",)}, "cannot be read as a film"),
         ({"data": ("chairs:none",)}, "there is no NAME_flow.flo"),
         ({"flownet": "flownet-3"}, "flow network"),
@@ -222,7 +229,68 @@ def test_what_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], me
 
 
 def test_flow_cannot_be_learnt_from_films_alone(tmp_path: Path) -> None:
-    task = FlowTask(tiny(tmp_path, STREET))
-    black = np.zeros((64, 64, 3), np.uint8)
-    with pytest.raises(UsageError, match="needs pairs whose flow is known"):
-        task.changed(Ready(Pair(black, black)), Part(64, 64, 1, 1), np.random.default_rng(0))
+    write_film(tmp_path / "film.mp4", 12)
+    with pytest.raises(UsageError, match=r"needs pairs whose flow is known, and 'video:.*' has none"):
+        train(tiny(tmp_path / "out", f"video:{tmp_path / 'film.mp4'},size=64x48"))
+
+
+def test_what_a_file_does_not_know_of_the_flow_does_not_count(tmp_path: Path) -> None:
+    field = np.full((16, 24, 2), (3.0, 1.0), np.float32)
+    field[2, 3] = 1e10
+    write_flo(tmp_path / "a_flow.flo", field)
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"a_img{number}.ppm"), np.full((16, 24, 3), number, np.uint8))
+    pair = load_pairs(f"chairs:{tmp_path}")[0].whole()
+    assert pair.valid is not None
+    assert pair.field is not None
+    assert pair.valid.sum() == pair.valid.size - 1
+    assert np.abs(pair.field).max() == 3
+    cv2.imwrite(str(tmp_path / "a_img2.ppm"), np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(UsageError, match="are not of one size"):
+        load_pairs(f"chairs:{tmp_path}")
+
+
+def test_a_check_of_any_size_can_be_scored(tmp_path: Path, pictures: Path) -> None:
+    task = DffTask(tiny(tmp_path, f"shapes:{pictures}", network="dff"))
+    pair = load_pairs(STREET)[0].whole()
+    assert pair.labels is not None
+    odd = Ready(Pair(pair.current[:, :90], pair.key[:, :90], labels=pair.labels[:, :90]))
+    network = task.network().eval()
+    figures = task.evaluate(network, [odd])
+    assert figures["agreement"] == figures["agreement_s1"], "the scale map is 1 at first"
+    assert task.picture(network, [odd]).ndim == 3
+
+
+@pytest.mark.parametrize("reach", ["abc", "-1", "nan", "0", "2"])
+def test_a_reach_is_a_share(pictures: Path, reach: str) -> None:
+    with pytest.raises(UsageError, match=f"reach={reach} in a data set: a share of the width"):
+        load_pairs(f"shapes:{pictures},reach={reach}")
+
+
+def test_weights_of_something_else_are_no_beginning(tmp_path: Path, pictures: Path) -> None:
+    config = tiny(tmp_path, f"shapes:{pictures}", network="dff")
+    save_file({"scale.weight": torch.zeros(16, 82, 1, 1)}, tmp_path / "part.safetensors")
+    task = DffTask(config)
+    with pytest.raises(ModelError, match="are not of flownet-inception"):
+        task.begin_from(task.network(), tmp_path / "part.safetensors")
+
+
+def test_a_model_that_is_trained_too_has_a_card_and_a_name(tmp_path: Path) -> None:
+    config = replace(
+        tiny(tmp_path / "both", STREET), data=(STREET,), network="dff", frozen=False, epochs=1, check=()
+    )
+    train(config)
+    card = read_card(tmp_path / "both" / "model.json")
+    assert read_flow_card(tmp_path / "both" / "card.json").scale_for == card.name == "both-model"
+    export_command("enet", tmp_path / "both" / "model.safetensors", tmp_path / "out", "both-model")
+    assert read_card(tmp_path / "out" / "both-model.json").name == "both-model"
+
+
+def test_an_export_says_what_it_cannot_write(tmp_path: Path, flow_run: TrainConfig) -> None:
+    weights = flow_run.out / "weights.safetensors"
+    with pytest.raises(UsageError, match="--name 'a/b' cannot be a file's name"):
+        export_command("flownet-inception", weights, tmp_path / "out", "a/b")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.flow.onnx").mkdir()
+    with pytest.raises(SinkError, match="full"):
+        export_command("flownet-inception", weights, tmp_path / "full", "mine")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keywarp.pipeline.picture import Picture, Pixels, convert, plane_view, yuv_planes
+from keywarp.pipeline.picture import Picture, Pixels, _resized, convert, plane_view, yuv_planes
 
 SIZES = [(64, 48), (641, 359), (33, 1), (1, 33), (1, 1)]
 
@@ -74,6 +74,17 @@ def test_each_form_is_made_once() -> None:
     assert picture.scaled((32, 24)) is picture.scaled((32, 24))
     assert picture.scaled((64, 48)) is picture
     assert picture.av_frame() is picture.av_frame()
+
+
+@pytest.mark.parametrize("size", [(641, 359), (512, 256), (97, 300)])
+def test_small_brightness_is_the_same_whatever_was_asked_for_before(size: tuple[int, int]) -> None:
+    pixels, shared = _bgr(size), Picture.from_bgr(_bgr(size))
+    sizes = [(8, 6), (160, 90), (88, 66), (81, 45), (40, 23), (321, 180), (256, 128), (49, 150), (20, 12)]
+    for small in sizes:
+        found = shared.gray(small)
+        assert found.shape == small[::-1]
+        np.testing.assert_array_equal(found, _resized(shared.gray(), small))
+        np.testing.assert_array_equal(found, Picture.from_bgr(pixels).gray(small))
 
 
 def test_the_decoders_planes_are_views() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -115,6 +116,29 @@ def test_vectors_outlive_the_source(tmp_path: Path) -> None:
     np.testing.assert_array_equal(blocks, kept)
     with pytest.raises(ValueError, match="read-only"):
         blocks["w"] = 0
+
+
+def test_frames_with_vectors_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    source = VideoSource(film(tmp_path, count=24), threads=1)
+    source.want_vectors()
+    with closing(source):
+        source.open()
+        kept = []
+        gc.collect()
+        before = _video_frames()
+        gc.disable()
+        try:
+            for frame in source.frames():
+                kept.append(frame.vectors)
+            del frame
+            assert _video_frames() - before <= 6
+        finally:
+            gc.enable()
+    assert sum(vectors != (None,) for vectors in kept) == 23
+
+
+def _video_frames() -> int:
+    return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
 
 
 def test_nobody_pays_who_does_not_want_them(tmp_path: Path) -> None:
@@ -330,6 +354,13 @@ def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
     (note,) = source.notes
     without = sum(frame.vectors == (None,) and frame.picture_type != "I" for frame in frames)
     assert f"no motion vectors to go by on {without} frames beside its intra frames" in note
+    live = VideoSource(path)
+    live.want_vectors()
+    with closing(live):
+        live.open()
+        live._live = True
+        assert sum(frame.vectors == (None,) for frame in live.frames()) > 1
+    assert not live.notes
 
 
 # --- sources without

@@ -238,6 +238,13 @@ def test_bottom_up_films(tmp_path: Path) -> None:
     assert _corners(frames[1]) == "top left"
 
 
+@pytest.mark.parametrize("codec", ["mjpeg", "ffv1"])
+def test_codecs_of_intra_frames_alone_tell_no_picture_types(tmp_path: Path, codec: str) -> None:
+    fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_film(tmp_path / "film.mkv", pictures(4), codec=codec, pix_fmt=fmt)
+    assert {frame.picture_type for frame in read_all(VideoSource(path))[1]} == {None}
+
+
 @pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video", "mjpeg"])
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])
 def test_other_codecs_and_containers(tmp_path: Path, codec: str, suffix: str) -> None:

@@ -205,6 +205,27 @@ def test_broken_answers_of_a_flownet(policy: KeyframePolicy) -> None:
     assert flow.calls.count("pair") == 5  # one for each frame, whatever is measured on it
 
 
+def test_a_broken_answer_for_a_key_frame_that_has_just_finished() -> None:
+    """The flow to the key frame before it was sound, and the model must not see the other."""
+
+    class Broken(FakePairFlow):
+        def pair(self, key: Image, current: Image) -> PairFlow:
+            found = super().pair(key, current)
+            assert isinstance(key, Frame)
+            if key.index == 3:
+                found.field[0, 0, 1] = np.nan
+            return found
+
+    runner = Background()
+    perceive = stage(FixedInterval(3), Broken(lambda key, now: (0.0, 0.0)), runner=runner)
+    assert list(causes(perceive, [packet(index) for index in range(4)])) == [0]
+    (future, work), *_ = runner.waiting
+    future.set_result(work())
+    after = [packet(4), packet(5)]
+    assert causes(perceive, after) == {4: "nan"}
+    assert (after[1][PROPAGATION].key_index, after[1][PROPAGATION].age) == (4, 1)
+
+
 def test_a_new_scene_is_seen_through_a_flownet() -> None:
     flow = FakePairFlow(lambda key, now: (0.0, 0.0))
     packets = [packet(index, number=index // 3) for index in range(6)]

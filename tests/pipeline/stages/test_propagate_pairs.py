@@ -122,6 +122,35 @@ def test_the_controls_change_between_steps_and_pairs(flows: Mapping[str, Any]) -
     assert_right(packets)
 
 
+def test_from_one_flownet_to_another_the_key_frame_serves_on(flows: Mapping[str, Any]) -> None:
+    controls = Controls(Knobs(interval=10, flow="source"))
+    perceive = stage(10, flows["source"], controls=controls)
+    packets = run(perceive, 3)
+    controls.change({"flow": "dis:fast"})
+    packets += [_process(perceive, index) for index in (3, 4)]
+    assert [p[PROPAGATION].age for p in packets] == [0, 1, 2, 3, 4]
+    assert flows["source"].calls == ["open", "pair", "pair", "close"]
+    assert flows["dis:fast"].calls == ["open", "pair", "pair"]
+    assert_right(packets)
+
+
+def test_a_flownet_whose_scale_map_the_model_refuses_is_closed_again(
+    flows: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Plain(FakeModel):
+        def open_scale(self, grid: Size, channels: int) -> None:
+            super(FakeModel, self).open_scale(grid, channels)
+
+    controls = Controls(Knobs(interval=10, flow="dis"))
+    perceive = stage(10, flows["dis"], controls=controls, model=Plain())
+    packets = run(perceive, 2)
+    controls.change({"flow": "dis:fast"})
+    packets += [_process(perceive, index) for index in (2, 3)]
+    assert "flow stays 'fake'" in caplog.text
+    assert flows["dis:fast"].calls == ["open", "close"]
+    assert_right(packets)
+
+
 def test_a_change_of_level_brings_the_scale_map_or_leaves_it(flows: Mapping[str, Any]) -> None:
     controls = Controls(Knobs(level="result", flow="dis:fast"))
     flow, model = flows["dis:fast"], FakeModel()
