@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from .errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 UNUSED = "num_batches_tracked"
 
 
 def write_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights and statistics as fp16: all of them, or the file stays as it was."""
+    from safetensors.torch import save_file
+
     tensors = {
         name: value.half().contiguous()
         for name, value in network.state_dict().items()
@@ -28,6 +29,10 @@ def write_weights(network: nn.Module, path: Path) -> None:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name, float32. Raises ModelError unless all can be read and are finite."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

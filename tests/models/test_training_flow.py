@@ -132,8 +132,9 @@ def test_a_dff_run_goes_on_from_it_and_has_a_scale_map(dff_run: TrainConfig, flo
     assert not any(name.startswith("segmentation") for name in weights)
     assert float(weights["scale.weight"].abs().max()) > 0, "it was trained"
     before = load_file(flow_run.out / "weights.safetensors")
-    same = [torch.allclose(weights[name].float(), value.float(), atol=0.05) for name, value in before.items()]
-    assert sum(same) > 0.8 * len(same), "they are the earlier run's, moved a little"
+    kernels = {name: value.float() for name, value in before.items() if value.ndim == 4}
+    moved = [float((weights[name].float() - value).abs().mean()) for name, value in kernels.items()]
+    assert 0 < max(moved) < 0.01, "they are the earlier run's, moved a little"
     assert not (dff_run.out / "model.safetensors").exists()
 
 
@@ -143,9 +144,7 @@ def test_a_frozen_network_stays_as_it_is_and_another_does_not(tmp_path: Path, pi
         network = task.network().train()
         assert isinstance(network, DffNetwork)
         before = {name: value.clone() for name, value in network.segmentation.state_dict().items()}
-        inputs, *truth = task.batch(
-            [Ready(load_pairs(STREET)[1].pair(Part(64, 64, 1, 1), np.random.default_rng(0)))]
-        )
+        inputs, *truth = task.batch(load_pairs(STREET)[1:3])
         task.loss(task.run(network, inputs), truth, np.random.default_rng(0)).backward()  # type: ignore[no-untyped-call]
         assert (next(network.segmentation.parameters()).grad is None) == frozen
         after = network.segmentation.state_dict()
