@@ -1,31 +1,14 @@
-"""Cards of trained networks."""
+"""What the cards of trained networks say of their training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from keywarp.models.card import Card, Provenance
-from keywarp.models.labels import ClassSet
-from keywarp.models.networks.card import segmentation_card
-from keywarp.models.networks.enet import ENet
-from keywarp.models.networks.enet_definition import ENET
+from keywarp.engines.card import Provenance
 
 from .config import TrainConfig
 
 _SHOWN = ("miou", "accuracy", "agreement", "agreement_s1", "epe_px", "fl_all", "still_epe_px")
-
-
-def enet_card(
-    network: ENet,
-    name: str,
-    files: Mapping[str, Path],
-    provenance: Provenance,
-    classes: ClassSet,
-    size: tuple[int, int],
-) -> Card:
-    """The card of an ENet; ``files`` by part lie beside it, ``size`` is the input it is best at."""
-    return segmentation_card(ENET, network, name, files, provenance, classes, size)
 
 
 def provenance_of(config: TrainConfig, rows: Sequence[Mapping[str, float]], loss: str) -> Provenance:

@@ -27,12 +27,13 @@ from keywarp.flow.flownet import FLOWNETS, STRIDE_PX, FlowNet
 from keywarp.models.card import find_card, part_path, read_card
 from keywarp.models.labels import CLASS_SETS, VOID
 from keywarp.models.metrics import confusion, scores
+from keywarp.models.networks.card import segmentation_card
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.enet_definition import ENET
 from keywarp.models.networks.files import load_enet
 from keywarp.models.networks.normalise import MEAN_BGR, STD_BGR
 from keywarp.models.networks.warp import propagate
 
-from .card import enet_card
 from .config import Part, TrainConfig
 from .flow import PairTask, Ready, flow_card, pictures_of, row_of, stacked, truth_of
 from .losses import flow_loss
@@ -220,7 +221,9 @@ class DffTask(PairTask):
         if self.config.frozen:
             return {}
         weights, size = {"weights": files["model"]}, self.config.size
-        card = enet_card(network.segmentation, f"{name}-model", weights, provenance, self.classes, size)
+        card = segmentation_card(
+            ENET, network.segmentation, f"{name}-model", weights, provenance, self.classes, size
+        )
         return {"model": card}
 
 

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from keywarp.models.card import Card, Provenance
 from keywarp.models.labels import CLASS_SETS, VOID
 from keywarp.models.metrics import confusion, scores
+from keywarp.models.networks.card import segmentation_card
 from keywarp.models.networks.enet import ENet
+from keywarp.models.networks.enet_definition import ENET
 from keywarp.models.networks.normalise import normalise
 
 from .augment import Augmentation
-from .card import enet_card
 from .config import Part, TrainConfig
 from .dataset import Sample, load_data
 from .losses import class_weights, segmentation_loss
@@ -127,7 +128,7 @@ class EnetTask(Task[Sample]):
     def card(self, network: nn.Module, name: str, files: Mapping[str, Path], provenance: Provenance) -> Card:
         """The card of an ENet."""
         assert isinstance(network, ENet)
-        return enet_card(network, name, files, provenance, self.classes, self.config.size)
+        return segmentation_card(ENET, network, name, files, provenance, self.classes, self.config.size)
 
 
 @torch.no_grad()

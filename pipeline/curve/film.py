@@ -11,6 +11,7 @@ from pathlib import Path
 from keywarp.engines.errors import UsageError
 from keywarp.models.labels import CAMVID, ClassSet
 from keywarp.pipeline.evaluation import read_clip
+from keywarp.pipeline.evaluation.clip import Replay
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.picture import Pixels
 from keywarp.pipeline.sources.base import Source
@@ -114,19 +115,9 @@ def _read(
     return found, notes
 
 
-class _Fresh(Source):
+class _Fresh(Replay):
     """Frames that were read before, as if they had just come."""
 
-    def __init__(self, info: StreamInfo, frames: Sequence[Frame]) -> None:
-        super().__init__()
-        self._info, self._frames = info, frames
-
-    def open(self) -> StreamInfo:
-        return self._info
-
     def frames(self) -> Iterator[Frame]:
-        for frame in self._frames:
+        for frame in super().frames():
             yield replace(frame.anew(), capture_ns=self.clock.now_ns())
-
-    def close(self) -> None:
-        pass

@@ -61,7 +61,7 @@ class Clip:
 
     def source(self) -> Source:
         """A source of all frames, from the first on."""
-        return _Replay(self._info, self._frames) if self._is_kept else self._make_source()
+        return Replay(self._info, self._frames) if self._is_kept else self._make_source()
 
     def truth(self, index: int) -> Pixels:
         """(H, W) uint8: the true classes of a frame, counted from 0, or VOID."""
@@ -130,7 +130,7 @@ def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool) -> Clip:
     return Clip(str(path), make, [LabelMap(p) for p in found], classes)
 
 
-class _Replay(Source):
+class Replay(Source):
     """Frames that were read before."""
 
     def __init__(self, info: StreamInfo, frames: Sequence[Frame]) -> None:
@@ -138,10 +138,12 @@ class _Replay(Source):
         self._info, self._frames = info, frames
 
     def open(self) -> StreamInfo:
+        """What the stream was."""
         return self._info
 
     def frames(self) -> Iterator[Frame]:
+        """The frames, as they are."""
         yield from self._frames
 
     def close(self) -> None:
-        pass
+        """Nothing to free."""
