@@ -3,7 +3,7 @@
 The whole program: decoding, network, propagation, overlay, x264 veryfast. The networks have random weights, which
 run as fast as trained ones; the flow network's scale map is for the 1024 features of the ResNet.
 
-    python -m benchmarks.dff [SOURCE] [--repeats 3] [--interval 10] [--flows dis,codec,flownet-inception]
+    python -m benchmarks.dff [SOURCE] [--repeats 3] [--interval 10] [--flows lk,codec,flownet-inception]
         [--network resnet-50] [--frames 100] [--threads N]
 """
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("source", nargs="?", default=default_clip())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--interval", type=int, default=10)
-    parser.add_argument("--flows", default="dis,codec,flownet-inception")
+    parser.add_argument("--flows", default="lk,codec,flownet-inception")
     parser.add_argument("--network", default="resnet-50")
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--frames", type=int, default=101)
@@ -133,7 +133,7 @@ def main() -> None:
         "frames": options.frames,
         "threads": options.threads,
     }
-    runs = {PER_FRAME: ("benchmarks.dff", {"interval": 1, "flow": "dis", **shared})}
+    runs = {PER_FRAME: ("benchmarks.dff", {"interval": 1, "flow": "lk", **shared})}
     for flow in options.flows.split(","):
         method = export_flow(flow, model) if flow.startswith("flownet") else flow
         runs[flow] = ("benchmarks.dff", {"interval": options.interval, "flow": method, **shared})

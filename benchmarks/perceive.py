@@ -16,7 +16,7 @@ from .common import alternate, default_clip, heading, median
 PARTS = ("flow", "features", "warp_head", "warp")
 
 
-def measure(level: str, source: str, size: tuple[int, int], flow: str = "dis") -> dict[str, Any]:
+def measure(level: str, source: str, size: tuple[int, int], flow: str = "lk") -> dict[str, Any]:
     """Medians over the frames of one run, in ms."""
     run = Run(source, level=level, size=size, engine="openvino", sinks=["null"], flow={"method": flow})
     for _ in run:
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("source", nargs="?", default=default_clip())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", default="640x360")
-    parser.add_argument("--flow", default="dis")
+    parser.add_argument("--flow", default="lk")
     options = parser.parse_args()
     heading(f"cost of a propagated frame, OpenVINO f32: {options.source} at {options.size}, {options.flow}")
     shared = {"source": options.source, "size": parse_size(options.size), "flow": options.flow}

@@ -108,7 +108,7 @@ class Results:
 def run(frames: _LABELLED, ages: int, level: Level) -> Results:
     """Run ENet in full on every frame and propagate each result to the ``ages`` - 1 frames after it."""
     cv2.setNumThreads(1)
-    model, steps = load_model("enet"), make_step_estimator("dis")
+    model, steps = load_model("enet"), make_step_estimator("lk")
     policy = AdaptiveShare(0.5, cuts=False)
     slots: deque[tuple[Frame, KeyOutput[SegmentationMap], KeyFlow]] = deque(maxlen=ages - 1)
     counts, agreement, motions = [], [], []

@@ -7,14 +7,19 @@ from functools import partial
 
 from keywarp.engines.errors import UsageError, unknown_name
 
+from . import lucas_kanade
 from .base import PairEstimator, Size, StepEstimator
 from .card import bundled_flows, network_names
 from .codec import CodecFlow
-from .dis import PRESETS, DisFlow, KnownFlow
+from .dis import PRESETS, DisFlow
+from .known import KnownFlow
+from .lucas_kanade import LucasKanadeFlow
 from .measured import MeasuredFlow
 from .pair_net import FlowNetFlow
 
 _ESTIMATORS: dict[str, Callable[[Size | None], StepEstimator]] = {
+    "lk": LucasKanadeFlow,
+    **{f"lk:{preset}": partial(LucasKanadeFlow, preset=preset) for preset in lucas_kanade.PRESETS},
     "dis": DisFlow,
     **{f"dis:{preset}": partial(DisFlow, preset=preset) for preset in PRESETS},
     "source": KnownFlow,

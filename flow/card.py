@@ -16,7 +16,7 @@ from keywarp.engines.card import FileEntry, Provenance, Strict, parse_card
 from keywarp.engines.errors import ModelError, unknown_name
 
 BUNDLED = Path(__file__).parent / "weights"
-_NETWORKS = ("flownet", "flownet-half", "flownet-inception")
+_NETWORKS = ("flownet", "flownet-half", "flownet-inception", "flownet-light")
 
 
 class PairInput(Strict):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .base import Image, Size, StepEstimator, StepFlow
-from .dis import DisFlow, inside
+from .compose import inside
+from .lucas_kanade import LucasKanadeFlow
 from .motion_vectors import joined_past, step_grid
 
 # Where more than this share of a frame has no vector, neighbours say too little of it.
@@ -17,9 +18,9 @@ class CodecFlow(StepEstimator):
 
     True of streams without B-frames whose frames have one reference; :class:`MeasuredFlow` is for the others.
     Vectors of frames that were dropped are joined. Cells that no vector tells of take after those around them and
-    are invalid; where they are more than a quarter of the frame they take DIS's flow, and so does a frame without
-    any vector. The grid has cells of 4 pixels, or of 8 and more in large pictures. ``size``: of the pictures that
-    DIS compares, as in :class:`.dis.DisFlow`.
+    are invalid; where they are more than a quarter of the frame they take the flow of
+    :class:`.LucasKanadeFlow`, and so does a frame without any vector; ``size``: of its pictures. The grid has
+    cells of 4 pixels, or of 8 and more in large pictures.
     """
 
     name = "codec"
@@ -27,16 +28,16 @@ class CodecFlow(StepEstimator):
     needs_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._dis = DisFlow(size)
+        self._own = LucasKanadeFlow(size)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on the grid of vectors."""
         grid = step_grid(current.size)
         found = joined_past(current.vectors, grid)
         if found is None:
-            return self._dis.step(previous, current).resized(grid)
+            return self._own.step(previous, current).resized(grid)
         if 1 - found.share <= _MOST_FILLED:
             return StepFlow(found.field, np.logical_and(found.told, inside(found.field)))
-        other = self._dis.step(previous, current).resized(grid)
+        other = self._own.step(previous, current).resized(grid)
         field = np.where(found.told[..., np.newaxis], found.field, other.field)
         return StepFlow(field, np.where(found.told, inside(field), other.valid))

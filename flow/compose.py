@@ -23,6 +23,13 @@ def cell_grid(size: Size) -> Field:
     return readonly(np.dstack([x, y]))
 
 
+def inside(field: Field) -> Mask:
+    """(H, W) bool: whether each cell's source ``cell + field[cell]`` lies inside the picture."""
+    height, width = field.shape[:2]
+    source = cv2.add(cell_grid((width, height)), field)
+    return cv2.inRange(source, (-0.5, -0.5), (width - 0.5, height - 0.5)).view(np.bool_)
+
+
 def extend(step: StepFlow, before: KeyFlow) -> KeyFlow:
     """The key flow of the current frame: its step, and from there the key flow of the previous frame.
 

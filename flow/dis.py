@@ -8,10 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.engines.errors import unknown_name
 
-from .base import Image, Mask, Size, StepEstimator, StepFlow, resize_field
-from .compose import cell_grid
+from .base import Image, Size, StepEstimator, StepFlow, resize_field
+from .compose import inside
+from .sizes import picture_size
 
 # The preset, how many pixels wide a cell of the flow that it really computes is, and how far its patches of 8 x 8
 # are apart where that is not the preset's own. DIS stops at a coarser level of its pyramid and enlarges the rest:
@@ -26,7 +27,6 @@ PRESETS = {
 _DEFAULT_PIXELS = 352 * 264
 # The pyramid halves the picture, and is less accurate where that leaves half a pixel over.
 _SIDE_STEP_PX = 8
-_SCENE_PIXELS = 320 * 180
 # DIS fails below this, in wide pictures by a crash: its patches of 8 x 8 must fit into the coarsest level of its
 # pyramid, which the width chooses.
 _SMALLEST_SIDE_PX = 32
@@ -51,7 +51,7 @@ class DisFlow(StepEstimator):
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on this estimator's grid."""
-        size = self._size or picture_size(current.size)
+        size = self._size or picture_size(current.size, _DEFAULT_PIXELS, _SIDE_STEP_PX)
         grid = math.ceil(size[0] / self._cell_px), math.ceil(size[1] / self._cell_px)
         if min(size) < _SMALLEST_SIDE_PX:
             return StepFlow.still(grid)
@@ -66,44 +66,3 @@ class DisFlow(StepEstimator):
         if self._patch_stride_px is not None:
             dis.setPatchStride(self._patch_stride_px)
         return dis
-
-
-class KnownFlow(StepEstimator):
-    """The step flow that the source itself knows: exact for a scene, an error for other sources."""
-
-    name = "source"
-    needs_known_step = True
-
-    def __init__(self, size: Size | None = None) -> None:
-        self._size = size
-
-    def step(self, previous: Image, current: Image) -> StepFlow:
-        """The source's step flow on this estimator's grid."""
-        step = current.known_step
-        if step is None:
-            raise UsageError("this source knows no flow of its own; use --flow dis")
-        return step.resized(self._size or shrunk(current.size, _SCENE_PIXELS))
-
-
-def picture_size(frame_size: Size) -> Size:
-    """About 352 x 264 pixels in about the frame's shape, the sides multiples of 8; the frame's own size where it is
-    smaller."""
-    size = shrunk(frame_size, _DEFAULT_PIXELS)
-    if size == frame_size:
-        return size
-    width, height = (max(_SIDE_STEP_PX, round(side / _SIDE_STEP_PX) * _SIDE_STEP_PX) for side in size)
-    return width, height
-
-
-def shrunk(frame_size: Size, pixels: int) -> Size:
-    """A size of at most about ``pixels`` pixels, in the frame's shape."""
-    width, height = frame_size
-    factor = min(1.0, math.sqrt(pixels / (width * height)))
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def inside(field: np.ndarray[Any, np.dtype[np.float32]]) -> Mask:
-    """(H, W) bool: whether each cell's source ``cell + field[cell]`` lies inside the picture."""
-    height, width = field.shape[:2]
-    source = cv2.add(cell_grid((width, height)), field)
-    return cv2.inRange(source, (-0.5, -0.5), (width - 0.5, height - 0.5)).view(np.bool_)

@@ -10,12 +10,13 @@ half its size, and the scale map comes from the same last layer as the flow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from .inception import Inception, Reduction, conv
+from .inception import Inception, Reduction, conv, separable
 
 FLOW_FACTOR = 2.5
 """What the last layer's output is multiplied by, as in the published code of Deep Feature Flow."""
@@ -183,9 +184,26 @@ def flownet_inception(*, scale_channels: int | None = None, stride_px: int = STR
     )
 
 
+def flownet_light(*, scale_channels: int | None = None, stride_px: int = STRIDE_PX) -> FlowNet:
+    """A seventh of FlowNet Inception's work: separable convolutions, as in Light Flow (Zhu et al., "Towards High
+    Performance Video Object Detection for Mobiles", 2018), and a narrow refinement."""
+    widths = (32, 64, 96, 128, 192)
+    levels = [nn.Sequential(conv(6, 16, 3, 2), separable(16, widths[0], 2))]
+    for before, after in pairwise(widths):
+        levels.append(nn.Sequential(separable(before, after, 2), separable(after, after)))
+    return FlowNet(
+        levels=levels,
+        widths=widths,
+        refined=(64, 48, 32, 16),
+        scale_channels=scale_channels,
+        stride_px=stride_px,
+    )
+
+
 FLOWNETS: Mapping[str, Callable[..., FlowNet]] = {
     "flownet": flownet_simple,
     "flownet-half": flownet_half,
     "flownet-inception": flownet_inception,
+    "flownet-light": flownet_light,
 }
 """By name; each takes ``scale_channels`` and ``stride_px``."""

@@ -1,4 +1,5 @@
-"""Inception and Reduction blocks, as FlowNet Inception has them (Zhu et al. 2017, table 7)."""
+"""What FlowNets are built of: Inception and Reduction blocks, as FlowNet Inception has them (Zhu et al. 2017,
+table 7), and separable convolutions."""
 
 from __future__ import annotations
 
@@ -16,6 +17,13 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, norm: b
     if norm:
         layers.append(nn.BatchNorm2d(outputs))
     return nn.Sequential(*layers, nn.LeakyReLU(SLOPE, inplace=True))
+
+
+def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+    """A 3x3 convolution of each channel by itself, then a 1x1 convolution (MobileNets, Howard et al. 2017)."""
+    by_channel = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
+    activation = nn.LeakyReLU(SLOPE, inplace=True)
+    return nn.Sequential(by_channel, nn.BatchNorm2d(inputs), activation, conv(inputs, outputs, 1))
 
 
 class Inception(nn.Module):

@@ -1,4 +1,4 @@
-"""Step flow chosen cell by cell among a codec's motion vectors and DIS, by what the pictures say."""
+"""Step flow chosen cell by cell among a codec's motion vectors and an own search, by what the pictures say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Field, Image, Size, StepEstimator, StepFlow
-from .compose import cell_grid
-from .dis import DisFlow, inside
+from .compose import cell_grid, inside
+from .lucas_kanade import LucasKanadeFlow
 from .motion_vectors import Direction, MotionVectors, VectorChain, block_grid, joined_past, step_grid
 
 Fields = NDArray[np.float32]
@@ -22,29 +22,30 @@ _MOST_PIXELS = 100_000
 # The frames that a vector may lead over: x264 puts three B-frames between others by default.
 _DISTANCES = (1, 2, 3)
 _NEAR = (1, 2)
-# So many of the fields are looked at closely, and DIS.
+# So many of the fields are looked at closely, and our own.
 _KEPT = 2
 
 
 class MeasuredFlow(StepEstimator):
-    """For each cell what fits the pictures best: DIS's flow, or one of the vectors that the codec tells of there.
+    """For each cell what fits the pictures best: the flow of :class:`.LucasKanadeFlow`, or one of the vectors that
+    the codec tells of there.
 
     FFmpeg does not say which frame a vector leads to. So those of this frame and of the previous one are tried as
     if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
-    between the previous frame, warped, and this one is taken. A frame without vectors has DIS's flow, and so has a
-    source without, on DIS's own grid; else the grid is that of :class:`.codec.CodecFlow`. ``size``: of the pictures
-    that DIS compares, as in :class:`.dis.DisFlow`.
+    between the previous frame, warped, and this one is taken. A frame without vectors has the flow that was
+    searched, and so has a source without, on that flow's own grid; else the grid is that of
+    :class:`.codec.CodecFlow`. ``size``: of the finest pictures of the search.
     """
 
     name = "auto"
     wants_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._dis = DisFlow(size)
+        self._own = LucasKanadeFlow(size)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow, on the grid of vectors where the source has any."""
-        flow = self._dis.step(previous, current)
+        flow = self._own.step(previous, current)
         if not current.vectors:
             return flow
         grid = step_grid(current.size)

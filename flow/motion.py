@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .base import Field, KeyFlow, PairFlow, Size, StepFlow, resize_field
 from .compose import cell_grid
-from .dis import shrunk
+from .sizes import shrunk
 
 _CELLS = 88 * 66
 # Detail is what is left of the brightness without its mean over so many cells.

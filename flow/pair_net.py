@@ -18,7 +18,8 @@ from keywarp.engines.onnx_file import OnnxFile
 
 from .base import Image, PairEstimator, PairFlow, PairSetup, Size
 from .card import FlowCard, find_flow_card, read_flow_card
-from .dis import inside, shrunk
+from .compose import inside
+from .sizes import shrunk
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def choose_picture_size(card: FlowCard, frame_size: Size, wanted: Size | None) -
     if min(width, height) < smallest_px:
         raise UsageError(
             f"flow '{card.name}' compares pictures of at least {smallest_px}x{smallest_px}; it is given {size[0]}x"
-            f"{size[1]} for frames of {frame_size[0]}x{frame_size[1]}; use --flow dis, or a larger size with "
+            f"{size[1]} for frames of {frame_size[0]}x{frame_size[1]}; use --flow lk, or a larger size with "
             "--set flow.size=WIDTHxHEIGHT"
         )
     return width, height

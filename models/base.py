@@ -115,7 +115,7 @@ class Model(ABC, Generic[Result]):
         Raises ModelError where this model's features cannot be multiplied by such a map.
         """
         raise ModelError(
-            f"model '{self.card.name}' takes no scale map; use a flow without one, such as --flow dis"
+            f"model '{self.card.name}' takes no scale map; use a flow without one, such as --flow lk"
         )
 
     @abstractmethod

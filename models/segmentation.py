@@ -115,7 +115,7 @@ class SegmentationModel(Model[SegmentationMap]):
         if channels != own:
             raise ModelError(
                 f"model '{self.card.name}' has features of {own} channels, and the flow a scale map of {channels}; "
-                "use a flow that was trained for this model, or --flow dis"
+                "use a flow that was trained for this model, or --flow lk"
             )
         if self._warp_scale_head is not None and grid == self._grid:
             return

@@ -56,12 +56,12 @@ def _named(value: object) -> object:
 
 
 class FlowConfig(_Strict):
-    """Flow: an estimator's name (``dis:fast``, ``source``, ``flownet-inception``), or the path of a flow network's
-    card, and the size of the pictures that it compares (None: its own choice); ``auto`` and ``codec`` leave
-    comparing to DIS.
+    """Flow: an estimator's name (``lk:fine``, ``dis``, ``source``, ``flownet-inception``), or the path of a flow
+    network's card, and the size of the pictures that it compares (None: its own choice); ``auto`` and ``codec``
+    leave comparing to ``lk``.
     """
 
-    method: str = "dis"
+    method: str = "lk"
     size: SizeText | None = None
 
 
@@ -194,7 +194,7 @@ def assign(settings: dict[str, Any], assignments: Iterable[str]) -> None:
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set takes key=value, such as flow.method=dis:fast; given: '{text}'")
+            raise UsageError(f"--set takes key=value, such as flow.method=lk:fine; given: '{text}'")
         assign_one(settings, key, read_value(text, value))
 
 

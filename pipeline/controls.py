@@ -26,7 +26,7 @@ class Knobs:
 
     interval: int = 10
     level: Level = "features"
-    flow: str = "dis"
+    flow: str = "lk"
     enabled: bool = True
     opacity: float = 0.55
     paused: bool = False

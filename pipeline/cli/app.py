@@ -38,7 +38,7 @@ Level = Annotated[str | None, typer.Option(help="features (warp features, run th
 Flow = Annotated[
     str | None,
     typer.Option(
-        help="dis (dis:sparse), dis:ultrafast, dis:fast, dis:medium, source, flownet-inception, or a flow card."
+        help="lk, lk:fine, dis, dis:fast, dis:medium, codec, auto, source, flownet-inception, or a flow card."
     ),
 ]
 Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
@@ -196,7 +196,7 @@ def evaluate(
 ) -> None:
     """Score a model on labelled pictures, and what propagation costs it on a labelled sequence.
 
-    With --flow alone, or --data chairs:DIR or street:OPTIONS: score one or several flows (--flow dis,dis:fast).
+    With --flow alone, or --data chairs:DIR or street:OPTIONS: score one or several flows (--flow lk,dis:fast).
     """
     from .evaluate import Wanted, evaluate_command
     from .flows import WantedFlows, evaluate_flows_command, is_about_flows
@@ -242,7 +242,7 @@ def curve(
     policies: Annotated[str | None, typer.Option(help="Default: fixed,adaptive.")] = None,
     flows: Annotated[
         str | None,
-        typer.Option(help="Flows with commas between; default: dis, and codec where there is any."),
+        typer.Option(help="Flows with commas between; default: lk, and codec where there is any."),
     ] = None,
     levels: Annotated[str | None, typer.Option(help="Default: features,result.")] = None,
     frames: Annotated[

@@ -38,7 +38,7 @@ from .progress import progress
 from .run import settings_from
 
 _NAMES = ("curve.md", "curve.png", "curve.svg")
-_FLOWS = ("dis", "codec")
+_FLOWS = ("lk", "codec")
 _POLICIES = ("fixed", "adaptive")
 _INSTEAD = {
     "interval": "name intervals with --intervals",

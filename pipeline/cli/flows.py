@@ -81,12 +81,12 @@ def evaluate_flows_command(
 
 
 def _names(text: str | None) -> list[str]:
-    """``dis,dis:fast`` as names, each once."""
+    """``lk,dis:fast`` as names, each once."""
     if text is None:
         return []
     names = list(dict.fromkeys(part.strip() for part in text.split(",")))
     if not all(names):
-        raise UsageError(f"--flow '{text}' has an empty name; write dis,dis:fast")
+        raise UsageError(f"--flow '{text}' has an empty name; write lk,dis:fast")
     return names
 
 

@@ -127,11 +127,11 @@ def check_flow(estimator: Estimator, data: FlowData) -> None:
     """Raise :class:`UsageError` where ``data`` has not what the estimator needs."""
     if _needs_known_step(estimator) and not data.knows_step:
         raise UsageError(
-            f"flow '{estimator.name}' is what a source itself knows, and '{data.name}' knows none; use --flow dis"
+            f"flow '{estimator.name}' is what a source itself knows, and '{data.name}' knows none; use --flow lk"
         )
     if isinstance(estimator, StepEstimator) and estimator.needs_vectors:
         raise UsageError(
-            f"flow '{estimator.name}' is made of a video's motion vectors; '{data.name}' has none: use --flow dis"
+            f"flow '{estimator.name}' is made of a video's motion vectors; '{data.name}' has none: use --flow lk"
         )
 
 

@@ -232,7 +232,7 @@ class VideoSource(Source):
             count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
             self.notes.append(
                 f"'{name}' has no motion vectors to go by on {count} beside its intra frames: "
-                "flow 'codec' and 'auto' are DIS there"
+                "flow 'codec' and 'auto' are 'lk' there"
             )
         self._without_vectors = 0
         if self._live:

@@ -99,7 +99,7 @@ class Propagate(Stage, Generic[Result]):
         if _needs_known_step(self._steps) and not info.knows_step:
             raise UsageError(
                 f"flow '{self._steps.name}' is what a source itself knows, and '{info.name}' knows none; "
-                f"use --flow dis"
+                f"use --flow lk"
             )
         _check_vectors(self._steps, info)
         self._info = info
@@ -340,5 +340,5 @@ def _check_vectors(flow: StepEstimator | PairEstimator, info: StreamInfo | None)
     what = f"{info.codec} video, of which FFmpeg hands out none" if info.codec else "no video with any"
     raise UsageError(
         f"flow '{flow.name}' is made of a video's motion vectors, and '{info.name}' is {what} (H.264, MPEG-4 and "
-        "MPEG-1/2 files and streams have them); use --flow dis"
+        "MPEG-1/2 files and streams have them); use --flow lk"
     )

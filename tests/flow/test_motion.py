@@ -141,7 +141,7 @@ def _cuts(pictures: list[NDArray[np.uint8]]) -> list[int]:
     from keywarp.pipeline.frame import Frame
     from keywarp.pipeline.picture import Picture
 
-    steps, policy = make_estimator("dis", None), FixedInterval(1000)
+    steps, policy = make_estimator("lk", None), FixedInterval(1000)
     frames = [Frame(i, i, Fraction(1, 25), 0, Picture.from_bgr(bgr)) for i, bgr in enumerate(pictures)]
     found = []
     for number in range(1, len(frames)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keywarp.flow.base import Field, Mask, Size
 from keywarp.flow.build import make_step_estimator, wants_vectors
-from keywarp.flow.dis import DisFlow
+from keywarp.flow.lucas_kanade import LucasKanadeFlow
 from keywarp.flow.motion_vectors import (
     UPRIGHT,
     VECTOR,
@@ -22,7 +22,8 @@ from keywarp.flow.motion_vectors import (
     joined_past,
     step_grid,
 )
-from keywarp.pipeline.picture import Picture
+
+from .shots import Shot
 
 Block = tuple[int, int, int, int, float, float]
 """Left, top, width, height, and where it came from: x, y further."""
@@ -178,37 +179,25 @@ def test_grids() -> None:
 SIZE = (160, 120)
 
 
-class Shot:
-    """A picture with its vectors."""
-
-    known_step = None
-
-    def __init__(self, offset: tuple[int, int], vectors: VectorChain, size: Size = SIZE) -> None:
-        x, y = offset
-        self._picture = Picture.from_bgr(np.ascontiguousarray(texture()[y : y + size[1], x : x + size[0]]))
-        self.vectors = vectors
-
-    @property
-    def size(self) -> Size:
-        return self._picture.size
-
-    def gray(self, size: Size | None = None) -> NDArray[np.uint8]:
-        return self._picture.gray(size)
-
-    def bgr_at(self, size: Size) -> NDArray[np.uint8]:
-        return self._picture.bgr_at(size)
+def shot(offset: tuple[int, int], vectors: VectorChain, size: Size = SIZE) -> Shot:
+    """The texture from ``offset`` on, with its vectors."""
+    x, y = offset
+    return Shot(np.ascontiguousarray(texture()[y : y + size[1], x : x + size[0]]), vectors=vectors)
 
 
 def texture() -> NDArray[np.uint8]:
-    noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)
-    return cv2.resize(noise, (480, 360), interpolation=cv2.INTER_CUBIC)
+    """Coarse and fine detail, as pictures of the world have."""
+    rng = np.random.default_rng(0)
+    layers = [rng.integers(0, 255, (3 * n, 4 * n, 3)).astype(np.uint8) for n in (4, 12, 30)]
+    large = [cv2.resize(layer, (480, 360), interpolation=cv2.INTER_CUBIC) for layer in layers]
+    return np.mean(large, axis=0).astype(np.uint8)
 
 
 def both_shots(
     now: VectorChain, before: VectorChain = (None,), move: tuple[int, int] = (8, 4)
 ) -> tuple[Shot, Shot]:
     """A picture, and the next one, whose contents came from ``move`` further."""
-    return Shot((40, 40), before), Shot((40 + move[0], 40 + move[1]), now)
+    return shot((40, 40), before), shot((40 + move[0], 40 + move[1]), now)
 
 
 def error_px(name: str, shots: tuple[Shot, Shot], move: tuple[int, int] = (8, 4)) -> float:
@@ -253,7 +242,7 @@ def test_auto_falls_back_to_dis_where_vectors_lead_astray() -> None:
     astray = MotionVectors(everywhere(SIZE, -13, 9), SIZE)
     assert error_px("codec", both_shots((astray,))) > 10
     wild = both_shots((astray,), move=(3, 2))
-    assert error_px("auto", wild, move=(3, 2)) <= error_px("dis", wild, move=(3, 2)) + 0.1
+    assert error_px("auto", wild, move=(3, 2)) <= error_px("lk", wild, move=(3, 2)) + 0.1
 
 
 def test_auto_mends_single_blocks() -> None:
@@ -265,9 +254,9 @@ def test_auto_mends_single_blocks() -> None:
 
 @pytest.mark.parametrize("name", ["codec", "auto"])
 @pytest.mark.parametrize("chain", [(), (None,), (None, None), (MotionVectors(blocks_of([]), SIZE),)])
-def test_a_frame_without_vectors_has_the_flow_of_dis(name: str, chain: VectorChain) -> None:
+def test_a_frame_without_vectors_has_the_flow_that_is_searched(name: str, chain: VectorChain) -> None:
     shots = both_shots(chain, move=(3, 2))
-    step, plain = make_step_estimator(name).step(*shots), DisFlow().step(*shots)
+    step, plain = make_step_estimator(name).step(*shots), LucasKanadeFlow().step(*shots)
     if name == "auto" and not chain:
         np.testing.assert_array_equal(step.field, plain.field)
     else:
@@ -280,7 +269,7 @@ def test_vectors_of_dropped_frames_lead_over_the_gap() -> None:
     assert error_px("auto", both_shots((part, part))) < 0.1
     unknown = both_shots((part, None), move=(3, 2))
     assert error_px("auto", unknown, move=(3, 2)) == pytest.approx(
-        error_px("dis", unknown, move=(3, 2)), abs=0.05
+        error_px("lk", unknown, move=(3, 2)), abs=0.05
     )
 
 
@@ -311,16 +300,16 @@ def test_cells_from_outside_the_picture_are_invalid(name: str) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (17, 9), (100, 31)])
 def test_pictures_of_any_size_have_a_flow(name: str, size: Size) -> None:
     chain = (MotionVectors(everywhere(size, 1, 0), size),)
-    found = make_step_estimator(name).step(Shot((0, 0), chain, size), Shot((1, 0), chain, size))
+    found = make_step_estimator(name).step(shot((0, 0), chain, size), shot((1, 0), chain, size))
     assert np.isfinite(found.field).all()
     assert found.size == step_grid(size)
-    sized = make_step_estimator(name, (7, 5)).step(Shot((0, 0), (), size), Shot((1, 0), chain, size))
-    assert sized.size == step_grid(size), "whatever DIS compares"
+    sized = make_step_estimator(name, (7, 5)).step(shot((0, 0), (), size), shot((1, 0), chain, size))
+    assert sized.size == step_grid(size), "whatever is searched"
 
 
-def test_a_given_size_is_that_of_the_pictures_that_dis_compares() -> None:
+def test_a_given_size_is_that_of_the_pictures_that_are_searched() -> None:
     size, shots = (96, 72), both_shots((), move=(3, 2))
-    plain, default = DisFlow(size).step(*shots), DisFlow().step(*shots)
+    plain, default = LucasKanadeFlow(size).step(*shots), LucasKanadeFlow().step(*shots)
     assert plain.size != default.size
     np.testing.assert_array_equal(make_step_estimator("auto", size).step(*shots).field, plain.field)
     found = make_step_estimator("codec", size).step(*shots)
@@ -328,7 +317,7 @@ def test_a_given_size_is_that_of_the_pictures_that_dis_compares() -> None:
 
 
 def test_only_flows_that_use_vectors_want_them() -> None:
-    assert [name for name in ("dis", "source", "codec", "auto", "nosuch") if wants_vectors(name)] == [
+    assert [name for name in ("lk", "dis", "source", "codec", "auto", "nosuch") if wants_vectors(name)] == [
         "codec",
         "auto",
     ]

@@ -179,7 +179,7 @@ def test_pictures_have_whole_cells(frame_size: Size, wanted: Size | None, expect
 )
 def test_pictures_that_are_too_small_are_refused(frame_size: Size, wanted: Size | None) -> None:
     with pytest.raises(
-        UsageError, match=r"at least 64x64.*use --flow dis, or a larger size with --set flow\.size"
+        UsageError, match=r"at least 64x64.*use --flow lk, or a larger size with --set flow\.size"
     ):
         choose_picture_size(_card(), frame_size, wanted)
 

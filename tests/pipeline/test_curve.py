@@ -247,7 +247,7 @@ def test_flows_that_cannot_run_are_skipped_or_raise() -> None:
     film = Film("film", info, film.frames, None)
     usable, skipped = usable_flows(fake(), film, ["source", "dis"], named=False)
     assert usable == ["dis"]
-    assert "'film' knows none; use --flow dis" in skipped["source"]
+    assert "'film' knows none; use --flow lk" in skipped["source"]
     with pytest.raises(KeywarpError, match="'film' knows none"):
         usable_flows(fake(), film, ["source", "dis"], named=True)
 
@@ -450,11 +450,11 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
     few = ("--intervals", "2", "--levels", "result", "--policies", "fixed", "--quiet")
     assert call("clip.mp4", *few, "--out", "film").code == 0
     found = json.loads(Path("film/curve.json").read_text())
-    assert ([point["flow"] for point in found["points"]], found["skipped"]) == (["dis", "codec"], [])
+    assert ([point["flow"] for point in found["points"]], found["skipped"]) == (["lk", "codec"], [])
     write_labels(tmp_path / "pictures", pictures(4, SIZE))
     assert call("pictures", *few, "--out", "out").code == 0
     found = json.loads(Path("out/curve.json").read_text())
-    assert [point["flow"] for point in found["points"]] == ["dis"]
+    assert [point["flow"] for point in found["points"]] == ["lk"]
     assert [entry["flow"] for entry in found["skipped"]] == ["codec"]
     assert "* `codec` was left out: flow 'codec' is made of" in Path("out/curve.md").read_text()
     assert "left out: codec" in Path("out/curve.svg").read_text()

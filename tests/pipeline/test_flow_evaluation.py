@@ -204,7 +204,7 @@ def test_a_flow_alone_is_scored_on_the_street(call: Call) -> None:
     [
         ("--flow dsi", "unknown flow 'dsi'; did you mean 'dis'?"),
         ("--flow dis,,dis:fast", "--flow 'dis,,dis:fast' has an empty name"),
-        ("--flow source --data chairs:chairs", "knows none; use --flow dis"),
+        ("--flow source --data chairs:chairs", "knows none; use --flow lk"),
         ("--data chairs:none", "'none' does not exist"),
         ("--data street: --sheet x.png", "--sheet belongs to a model's evaluation"),
         ("--flow dis --labels x", "--labels belongs to a model's evaluation"),

@@ -23,8 +23,9 @@ from keywarp.engines.build import get_engine
 from keywarp.engines.errors import EngineError, GraphError
 from keywarp.engines.fake import FakeEngine
 from keywarp.flow.base import StepEstimator, StepFlow
-from keywarp.flow.dis import PRESETS, DisFlow, KnownFlow
+from keywarp.flow.dis import PRESETS, DisFlow
 from keywarp.flow.keyframes import FixedInterval
+from keywarp.flow.known import KnownFlow
 from keywarp.models.base import Setup
 from keywarp.models.build import load_model
 from keywarp.models.fake import FakeModel
@@ -159,7 +160,7 @@ def test_every_frame_of_the_street_brings_its_exact_step() -> None:
 
 def test_a_film_knows_no_step_flow(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", pictures(3))
-    with pytest.raises(keywarp.KeywarpError, match=r"film.mp4' knows none; use --flow dis"):
+    with pytest.raises(keywarp.KeywarpError, match=r"film.mp4' knows none; use --flow lk"):
         list(keywarp.Run(str(film), flow={"method": "source"}, sinks=["null"]))
 
 
@@ -252,7 +253,7 @@ class _PictureSteps(StepEstimator):
 
 @lru_cache(maxsize=8)
 def enet_labels(
-    level: str = "features", interval: int = 1, flow: str = "dis", engine: str = "auto"
+    level: str = "features", interval: int = 1, flow: str = "lk", engine: str = "auto"
 ) -> list[Labels]:
     run = keywarp.Run(
         Drawn(), level=level, interval=interval, flow={"method": flow}, engine=engine, sinks=["null"]
@@ -260,7 +261,7 @@ def enet_labels(
     return [packet[SEGMENTATION].labels for packet in run]
 
 
-@pytest.mark.parametrize("flow", ["dis", "source"])
+@pytest.mark.parametrize("flow", ["lk", "source"])
 @pytest.mark.parametrize("level", ["features", "result"])
 def test_propagated_enet_is_closer_to_per_frame_enet_than_the_repeated_key_frame(
     level: str, flow: str

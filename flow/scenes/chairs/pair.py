@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.flow.base import Field, Mask, Size
-from keywarp.flow.compose import cell_grid
-from keywarp.flow.dis import inside
+from keywarp.flow.compose import cell_grid, inside
 
 from .motion import Affine, Motion, random_affine, random_drive
 from .shapes import random_shape

@@ -223,7 +223,7 @@ def test_vectors_of_turned_films_are_turned(
     )
     frames = wanted(VideoSource(path))
     assert frames[0].size == (SIZE if a else SIZE[::-1])
-    assert error_px("dis", frames, move) < 1, "this is the motion that is seen"
+    assert error_px("lk", frames, move) < 1, "this is the motion that is seen"
     assert error_px("codec", frames, move) < 0.5
 
 
@@ -351,7 +351,7 @@ def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
     types = [frame.picture_type for frame in frames]
     assert types.count("B") >= 4
     assert {frame.picture_type for frame in frames if frame.vectors != (None,)} == {"P"}
-    assert error_px("auto", frames) <= error_px("dis", frames) + 0.05
+    assert error_px("auto", frames) <= error_px("lk", frames) + 0.05
     (note,) = source.notes
     without = sum(frame.vectors == (None,) and frame.picture_type != "I" for frame in frames)
     assert f"no motion vectors to go by on {without} frames beside its intra frames" in note
@@ -373,22 +373,21 @@ def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
 def test_codec_is_refused_where_there_are_no_vectors(tmp_path: Path, codec: str, pix_fmt: str) -> None:
     path = film(tmp_path, codec, count=4, pix_fmt=pix_fmt)
     name = {"libx265": "hevc"}.get(codec, codec)
-    with pytest.raises(KeywarpError, match=rf"'codec'.*{codec}\.mkv' is {name} video.*--flow dis"):
+    with pytest.raises(KeywarpError, match=rf"'codec'.*{codec}\.mkv' is {name} video.*--flow lk"):
         list(Run(str(path), flow={"method": "codec"}, models=["enet"], level="result", interval=2))
 
 
 def test_codec_is_refused_for_pictures(tmp_path: Path) -> None:
     for index, pixels in enumerate(pictures(3)):
         cv2.imwrite(str(tmp_path / f"{index}.png"), pixels)
-    with pytest.raises(KeywarpError, match=r"no video with any.*use --flow dis"):
+    with pytest.raises(KeywarpError, match=r"no video with any.*use --flow lk"):
         list(Run(str(tmp_path), flow={"method": "codec"}, level="result"))
 
 
 def test_auto_is_dis_where_there_are_no_vectors(tmp_path: Path) -> None:
     path = film(tmp_path, "mjpeg", count=4, pix_fmt="yuvj420p")
     auto, dis = (
-        list(Run(str(path), flow={"method": method}, level="result", interval=4))
-        for method in ("auto", "dis")
+        list(Run(str(path), flow={"method": method}, level="result", interval=4)) for method in ("auto", "lk")
     )
     for ours, theirs in zip(auto, dis, strict=True):
         np.testing.assert_array_equal(ours[SEGMENTATION].labels, theirs[SEGMENTATION].labels)

@@ -1,0 +1,158 @@
+"""Step flow by gradients, from coarse to fine: a Gauss-Newton step for every cell of every level of a pyramid.
+
+Lucas and Kanade, "An iterative image registration technique with an application to stereo vision" (IJCAI 1981), on
+a pyramid as Bouguet's "Pyramidal implementation of the Lucas Kanade feature tracker" (2001) has it, but dense: a
+level takes the field of the coarser one and adds what its own, finer pictures ask for. One step a level is enough
+for neighbouring frames, and all of it is arithmetic on whole pictures (docs/flow.md has the measurements).
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keywarp.engines.errors import unknown_name
+
+from .base import Field, Image, Size, StepEstimator, StepFlow
+from .compose import cell_grid, inside
+from .sizes import picture_size
+
+PRESETS = {"quick": 192 * 144, "fine": 352 * 256}
+"""About how many pixels the finest pictures have."""
+
+_CELL_PX = 2
+# The shorter side of the coarsest pictures, at most: a pan by a tenth of the picture is found from there.
+_COARSEST_PX = 10
+# The sums of a cell are weighted over 5 x 5 cells: smaller windows follow noise, larger ones blur edges of motion.
+_WINDOW = (5, 5)
+# What differs evenly over as much as this is light, not motion. Averaging is quick where it divides the sides.
+_LIGHT_PX = 16
+# Added to the squared gradients, in grey levels per pixel: what is flatter than this stays where it is.
+_DAMPING = 3.0
+# In pixels; a longer step is beyond what gradients can tell.
+_LONGEST_STEP = 2.0
+_SOBEL_SCALE = 1 / 8
+
+Gray = NDArray[np.uint8]
+
+
+class LucasKanadeFlow(StepEstimator):
+    """Dense pyramidal Lucas-Kanade on the brightness of both frames.
+
+    ``size`` (width, height) is that of the finest pictures, to even numbers; None: about as many pixels as the
+    preset says, in the frame's shape, and no more than the frame. A cell of the flow is 2 x 2 of these pixels.
+    Cells that point outside the previous frame are invalid.
+    """
+
+    def __init__(self, size: Size | None = None, preset: str = "quick") -> None:
+        if preset not in PRESETS:
+            raise unknown_name("Lucas-Kanade preset", preset, PRESETS)
+        self.name = f"lk:{preset}"
+        self._size, self._pixels = size, PRESETS[preset]
+        self._levels: list[_Level] = []
+        self._frame_size: Size | None = None
+
+    def step(self, previous: Image, current: Image) -> StepFlow:
+        """The step flow on this estimator's grid."""
+        if current.size != self._frame_size:
+            sizes = pyramid_sizes(self._size or picture_size(current.size, self._pixels, _LIGHT_PX))
+            self._levels, self._frame_size = [_Level(size) for size in sizes], current.size
+        field = np.zeros((1, 1, 2), np.float32)
+        for level in self._levels:
+            before, now = (np.ascontiguousarray(frame.gray(level.size)) for frame in (previous, current))
+            field = level.refine(level.start(field), before, now)
+        field *= np.float32(1 / _CELL_PX)
+        return StepFlow(field, inside(field))
+
+
+def pyramid_sizes(size: Size) -> list[Size]:
+    """About ``size``, and its halves down to a shorter side of 10 pixels; coarsest first, all sides even."""
+    sizes = [_even(*size)]
+    while min(sizes[-1]) > _COARSEST_PX:
+        sizes.append(_even(*(side / 2 for side in sizes[-1])))
+    return sizes[::-1]
+
+
+def _even(*sides: float) -> Size:
+    width, height = (max(2, 2 * math.floor(side / 2 + 0.5)) for side in sides)
+    return width, height
+
+
+class _Level:
+    """Pictures of ``size``, and a field that has a cell for every 2 x 2 of their pixels, and is in these pixels.
+
+    Of a cell's window of the current picture c, with gradient g, and of the previous one warped along the field, w,
+    the step d solves ``(sum g g' + damping) d = sum g (c - w)``. Works in arrays of its own: one thread at a time.
+
+    The products lie in one array below each other, with empty rows between, so that two calls sum all of them. What
+    the windows miss beyond the edges they miss in all sums alike.
+    """
+
+    def __init__(self, size: Size) -> None:
+        width, height = self.size = size
+        columns, rows = self.grid = width // _CELL_PX, height // _CELL_PX
+        self._places = cell_grid(size)
+        self._source = np.empty((height, width, 2), np.float32)
+        self._warped = np.empty((height, width), np.uint8)
+        self._light = np.empty((height, width), np.float32)
+        self._few = max(1, width // _LIGHT_PX), max(1, height // _LIGHT_PX)
+        self._gradient = np.empty((2, height, width), np.float32)
+        self._difference = np.empty((height, width), np.float32)
+        empty = _WINDOW[1] // 2
+        self._products = np.zeros((5, height + _CELL_PX * empty, width), np.float32)
+        self._means = np.empty((5 * (rows + empty), columns), np.float32)
+        self._blurred = np.empty_like(self._means)
+        self._sums = self._blurred.reshape(5, rows + empty, columns)[:, :rows]
+        self._determinant, self._square = np.empty((2, rows, columns), np.float32)
+        self._solved, self._other = np.empty((2, 2, rows, columns), np.float32)
+        self._step = np.empty((rows, columns, 2), np.float32)
+
+    def start(self, coarser: Field) -> Field:
+        """The field of a coarser level on this one's grid; its vectors are twice as long here, or nearly so."""
+        rows, columns = coarser.shape[:2]
+        factors = self.grid[0] / columns, self.grid[1] / rows, 0.0, 0.0
+        return cv2.resize(cv2.multiply(coarser, factors), self.grid, interpolation=cv2.INTER_LINEAR)
+
+    def refine(self, field: Field, previous: Gray, current: Gray) -> Field:
+        """A better field than ``field``."""
+        self._compare(field, previous, current)
+        across, down = self._gradient
+        cv2.Sobel(current, cv2.CV_32F, 1, 0, dst=across, scale=_SOBEL_SCALE)
+        cv2.Sobel(current, cv2.CV_32F, 0, 1, dst=down, scale=_SOBEL_SCALE)
+        products = self._products[:, : self.size[1]]
+        np.multiply(self._gradient, self._difference, out=products[0:2])
+        np.multiply(self._gradient, self._gradient, out=products[2:4])
+        np.multiply(across, down, out=products[4])
+        stacked = self._products.reshape(-1, self.size[0])
+        cv2.resize(stacked, self._means.shape[::-1], dst=self._means, interpolation=cv2.INTER_AREA)
+        cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._blurred)
+        return cv2.add(field, self._solve())
+
+    def _compare(self, field: Field, previous: Gray, current: Gray) -> None:
+        """What the current picture has more than the previous one, warped, without what the light changed by."""
+        source, difference = self._source, self._difference
+        cv2.resize(field, self.size, dst=source, interpolation=cv2.INTER_NEAREST)
+        cv2.add(source, self._places, dst=source)
+        np.copyto(self._warped, current)  # what came from outside differs in nothing
+        border = cv2.BORDER_TRANSPARENT
+        cv2.remap(previous, source, None, cv2.INTER_LINEAR, dst=self._warped, borderMode=border)
+        cv2.subtract(current, self._warped, dst=difference, dtype=cv2.CV_32F)
+        light = cv2.resize(difference, self._few, interpolation=cv2.INTER_AREA)
+        cv2.resize(light, self.size, dst=self._light, interpolation=cv2.INTER_LINEAR)
+        difference -= self._light
+
+    def _solve(self) -> Field:
+        """The step of each cell: two equations with two unknowns, by Cramer's rule."""
+        right, right_swapped = self._sums[0:2], self._sums[1::-1]
+        squares, squares_swapped, mixed = self._sums[2:4], self._sums[3:1:-1], self._sums[4]
+        squares += _DAMPING
+        determinant = np.multiply(squares[0], squares[1], out=self._determinant)
+        determinant -= np.multiply(mixed, mixed, out=self._square)
+        step = np.multiply(squares_swapped, right, out=self._solved)
+        step -= np.multiply(mixed, right_swapped, out=self._other)
+        step /= determinant
+        np.clip(step, -_LONGEST_STEP, _LONGEST_STEP, out=step)
+        return cv2.merge([step[0], step[1]], dst=self._step)
