@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from .base import Image, Size, StepEstimator, StepFlow
 from .compose import inside
 from .lucas_kanade import LucasKanadeFlow
 from .motion_vectors import joined_past, step_grid
+
+_log = logging.getLogger(__name__)
 
 # Where more than this share of a frame has no vector, neighbours say too little of it.
 _MOST_FILLED = 0.25
@@ -16,7 +20,8 @@ _MOST_FILLED = 0.25
 class CodecFlow(StepEstimator):
     """The stream's own motion vectors, each into the past taken to lead to the previous frame.
 
-    True of streams without B-frames whose frames have one reference; :class:`MeasuredFlow` is for the others.
+    True of streams without B-frames whose frames have one reference; :class:`MeasuredFlow` is for the others, and a
+    B-frame is warned of once.
     Vectors of frames that were dropped are joined. Cells that no vector tells of take after those around them and
     are invalid; where they are more than a quarter of the frame they take the flow of
     :class:`.LucasKanadeFlow`, and so does a frame without any vector; ``size``: of its pictures. The grid has
@@ -29,10 +34,12 @@ class CodecFlow(StepEstimator):
 
     def __init__(self, size: Size | None = None) -> None:
         self._own = LucasKanadeFlow(size)
+        self._warned = False
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on the grid of vectors."""
         grid = step_grid(current.size)
+        self._warn_of_future(current)
         found = joined_past(current.vectors, grid)
         if found is None:
             return self._own.step(previous, current).resized(grid)
@@ -41,3 +48,13 @@ class CodecFlow(StepEstimator):
         other = self._own.step(previous, current).resized(grid)
         field = np.where(found.told[..., np.newaxis], found.field, other.field)
         return StepFlow(field, np.where(found.told, inside(field), other.valid))
+
+    def _warn_of_future(self, current: Image) -> None:
+        if not self._warned and any(
+            vectors is not None and vectors.has_future for vectors in current.vectors
+        ):
+            self._warned = True
+            _log.warning(
+                "the stream has B-frames, whose motion vectors flow 'codec' takes for what they are not; "
+                "use --flow auto or lk"
+            )

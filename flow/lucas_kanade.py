@@ -28,6 +28,9 @@ _CELL_PX = 2
 _COARSEST_PX = 10
 # The sums of a cell are weighted over 5 x 5 cells: smaller windows follow noise, larger ones blur edges of motion.
 _WINDOW = (5, 5)
+# Changes of the whole picture's contrast and brightness that are made good first; smaller ones are motion.
+_SMALL_GAIN, _SMALL_OFFSET = 0.02, 2.0
+_LEAST_SPREAD = 1.0
 # What differs evenly over as much as this is light, not motion. Averaging is quick where it divides the sides.
 _LIGHT_PX = 16
 # Added to the squared gradients, in grey levels per pixel: what is flatter than this stays where it is.
@@ -60,12 +63,29 @@ class LucasKanadeFlow(StepEstimator):
         if current.size != self._frame_size:
             sizes = pyramid_sizes(self._size or picture_size(current.size, self._pixels, _LIGHT_PX))
             self._levels, self._frame_size = [_Level(size) for size in sizes], current.size
+        small = self._levels[len(self._levels) // 2].size
+        light = light_between(previous.gray(small), current.gray(small))
         field = np.zeros((1, 1, 2), np.float32)
         for level in self._levels:
             before, now = (np.ascontiguousarray(frame.gray(level.size)) for frame in (previous, current))
+            before = before if light is None else cv2.LUT(before, light)
             field = level.refine(level.start(field), before, now)
         field *= np.float32(1 / _CELL_PX)
         return StepFlow(field, inside(field))
+
+
+def light_between(before: Gray, now: Gray) -> Gray | None:
+    """A table (256,) that gives each grey level of ``before`` the brightness that it has in ``now``, where exposure
+    or light changed the whole picture, by its mean and standard deviation; None where they hardly did.
+    """
+    (mean_before, spread_before), (mean_now, spread_now) = (
+        (float(mean[0, 0]), float(spread[0, 0])) for mean, spread in map(cv2.meanStdDev, (before, now))
+    )
+    gain = spread_now / spread_before if spread_before > _LEAST_SPREAD else 1.0
+    if abs(gain - 1) < _SMALL_GAIN and abs(mean_now - mean_before) < _SMALL_OFFSET:
+        return None
+    levels = gain * (np.arange(256) - mean_before) + mean_now
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def pyramid_sizes(size: Size) -> list[Size]:

@@ -34,8 +34,13 @@ def watch(
     shown = now.gray(size)
     cut = False
     if policy.cuts:
-        cut = is_cut(previous.gray(size), shown, step or StepFlow.still(size))
-        if step is None:
-            cut = cut and is_cut(key.gray(size), shown, flow)
+        still = StepFlow.still(size)
+        cut = is_cut(previous.gray(size), shown, step or still)
+        if cut:
+            cut = (
+                is_cut(key.gray(size), shown, flow)
+                if step is None
+                else is_cut(previous.gray(size), shown, still)
+            )
     motion = measure(key.gray(size), shown, flow) if policy.needs_motion else None
     return replace(signals, cut=cut, motion=motion)

@@ -74,10 +74,15 @@ def test_a_flat_picture_stands_still(value: int) -> None:
     assert not _found_px(flat, flat).any()
 
 
-@pytest.mark.parametrize(("gain", "offset"), [(1.0, 9), (1.06, -4), (0.9, 0)])
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 9), (1.06, -4), (0.9, 0), (0.6, 30), (0.3, 0)])
 def test_light_that_changes_is_no_motion(gain: float, offset: int) -> None:
     lighter = np.clip(_view() * gain + offset, 0, 255).astype(np.uint8)
     assert np.linalg.norm(_found_px(_view(), lighter), axis=2).mean() < 0.35
+
+
+def test_motion_is_found_though_the_light_changes() -> None:
+    darker = np.clip(0.7 * _view(5, -2) + 12, 0, 255).astype(np.uint8)
+    assert np.median(_found_px(_view(), darker), axis=(0, 1)) == pytest.approx((5, -2), abs=0.1)
 
 
 def test_noise_moves_little() -> None:

@@ -245,6 +245,19 @@ def test_auto_falls_back_to_dis_where_vectors_lead_astray() -> None:
     assert error_px("auto", wild, move=(3, 2)) <= error_px("lk", wild, move=(3, 2)) + 0.1
 
 
+def test_codec_warns_of_b_frames_once(caplog: pytest.LogCaptureFixture) -> None:
+    past = MotionVectors(everywhere(SIZE, 8, 4), SIZE)
+    both = MotionVectors(np.concatenate([past.blocks, everywhere(SIZE, -8, -4, source=1)]), SIZE)
+    codec = make_step_estimator("codec")
+    codec.step(*both_shots((past,)))
+    assert not caplog.messages
+    for _ in range(2):
+        codec.step(*both_shots((both,)))
+    (said,) = caplog.messages
+    assert "B-frames" in said
+    assert "--flow auto or lk" in said
+
+
 def test_auto_mends_single_blocks() -> None:
     blocks = everywhere(SIZE, 8, 4)
     blocks["motion_x"][::9] = -200

@@ -66,6 +66,13 @@ def test_the_table_goes_into_json(table: RatioTable) -> None:
     assert json.loads(json.dumps(first.to_dict()))["features"] == "resnet-50"
 
 
+def test_flownet_light_does_a_seventh_of_the_work_of_flownet_inception() -> None:
+    light, inception = (
+        flow_complexity(f"flownet-{name}", (640, 384)).macs for name in ("light", "inception")
+    )
+    assert light < inception / 7
+
+
 def test_a_flow_network_is_counted_on_a_pair() -> None:
     small, large = (flow_complexity("flownet-inception", size) for size in ((256, 128), (512, 256)))
     assert large.macs == 4 * small.macs
