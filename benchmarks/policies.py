@@ -8,8 +8,8 @@ of the sequence left out) the policy runs once. It is compared with fixed interv
 all phases, at exactly its share of key frames (between two intervals: mixed). `even`: the same for a fixed interval
 that begins with the first frame, and so needs no second key frame for its phase; what is gained beyond it is due
 to adapting. `hindsight`: the same for the key frames that somebody would choose, as many as the fixed interval has
-(rounded), who knew every result and the truth beforehand: no policy can gain more (one start). `bias, rms error`: of
-the predicted agreement with full runs.
+(rounded), who knew every result and the truth beforehand: about the most that any policy can gain (one start).
+`bias, rms error`: of the predicted agreement with full runs.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Results:
     def best_keys(self, count: int) -> list[int]:
         """The ``count`` key frames with the highest mIoU, its change taken as linear in the confusion."""
         frames = len(self)
+        count = max(count, -(-frames // self.ages))
         usual = self.sums[np.arange(0, frames, max(1, round(frames / count))), 0].sum(0)
         gain = (self.sums * _slope(usual)).sum(
             (2, 3)

@@ -28,7 +28,7 @@ WAYS = {
     "+ vectors": (True, None),
     "+ vectors and field (codec)": (True, "codec"),
     "+ vectors and choice (auto)": (True, "auto"),
-    "+ DIS": (False, "dis"),
+    "+ lk": (False, "lk"),
 }
 
 

@@ -33,7 +33,7 @@ class CodecFlow(StepEstimator):
     needs_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._own = LucasKanadeFlow(size)
+        self._gradients = LucasKanadeFlow(size)
         self._warned = False
 
     def step(self, previous: Image, current: Image) -> StepFlow:
@@ -42,10 +42,10 @@ class CodecFlow(StepEstimator):
         self._warn_of_future(current)
         found = joined_past(current.vectors, grid)
         if found is None:
-            return self._own.step(previous, current).resized(grid)
+            return self._gradients.step(previous, current).resized(grid)
         if 1 - found.share <= _MOST_FILLED:
             return StepFlow(found.field, np.logical_and(found.told, inside(found.field)))
-        other = self._own.step(previous, current).resized(grid)
+        other = self._gradients.step(previous, current).resized(grid)
         field = np.where(found.told[..., np.newaxis], found.field, other.field)
         return StepFlow(field, np.where(found.told, inside(field), other.valid))
 
@@ -55,6 +55,6 @@ class CodecFlow(StepEstimator):
         ):
             self._warned = True
             _log.warning(
-                "the stream has B-frames, whose motion vectors flow 'codec' takes for what they are not; "
-                "use --flow auto or lk"
+                "the stream has B-frames: flow 'codec' takes all motion vectors to lead to the previous frame, which "
+                "those of B-frames do not; use --flow auto or lk"
             )

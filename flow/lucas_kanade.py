@@ -24,14 +24,23 @@ PRESETS = {"quick": 192 * 144, "fine": 352 * 256}
 """About how many pixels the finest pictures have."""
 
 _CELL_PX = 2
-# The shorter side of the coarsest pictures, at most: a pan by a tenth of the picture is found from there.
+# The default's sides are multiples of this: they can be halved evenly, and averaged quickly.
+_SIDE_STEP_PX = 16
+# OpenCV cannot warp pictures that are much longer.
+_LONGEST_SIDE_PX = 16384
+# The shorter side of the coarsest pictures, at most: a pan by a tenth of it and more is found from there.
 _COARSEST_PX = 10
 # The sums of a cell are weighted over 5 x 5 cells: smaller windows follow noise, larger ones blur edges of motion.
 _WINDOW = (5, 5)
 # Changes of the whole picture's contrast and brightness that are made good first; smaller ones are motion.
 _SMALL_GAIN, _SMALL_OFFSET = 0.02, 2.0
 _LEAST_SPREAD = 1.0
-# What differs evenly over as much as this is light, not motion. Averaging is quick where it divides the sides.
+# They are, if that brings the pictures together by a fifth; what differs by more than so many grey levels has
+# changed by itself.
+_BETTER, _MOST_APART = 0.8, 24.0
+# A cell stands still if what differs there in place is less than so much of what differs along its flow.
+_STILL = 0.7
+# What differs evenly over as much as this is light, not motion.
 _LIGHT_PX = 16
 # Added to the squared gradients, in grey levels per pixel: what is flatter than this stays where it is.
 _DAMPING = 3.0
@@ -46,8 +55,8 @@ class LucasKanadeFlow(StepEstimator):
     """Dense pyramidal Lucas-Kanade on the brightness of both frames.
 
     ``size`` (width, height) is that of the finest pictures, to even numbers; None: about as many pixels as the
-    preset says, in the frame's shape, and no more than the frame. A cell of the flow is 2 x 2 of these pixels.
-    Cells that point outside the previous frame are invalid.
+    preset says, in the frame's shape, the sides multiples of 16; about the frame's own size where that is less. A
+    cell of the flow is 2 x 2 of these pixels. Cells that point outside the previous frame are invalid.
     """
 
     def __init__(self, size: Size | None = None, preset: str = "quick") -> None:
@@ -61,15 +70,18 @@ class LucasKanadeFlow(StepEstimator):
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on this estimator's grid."""
         if current.size != self._frame_size:
-            sizes = pyramid_sizes(self._size or picture_size(current.size, self._pixels, _LIGHT_PX))
+            sizes = pyramid_sizes(self._size or picture_size(current.size, self._pixels, _SIDE_STEP_PX))
             self._levels, self._frame_size = [_Level(size) for size in sizes], current.size
         small = self._levels[len(self._levels) // 2].size
         light = light_between(previous.gray(small), current.gray(small))
         field = np.zeros((1, 1, 2), np.float32)
         for level in self._levels:
             before, now = (np.ascontiguousarray(frame.gray(level.size)) for frame in (previous, current))
-            before = before if light is None else cv2.LUT(before, light)
-            field = level.refine(level.start(field), before, now)
+            lit = before if light is None else cv2.LUT(before, light)
+            start = level.start(field)
+            field = level.refine(start, lit, now)
+            if level is not self._levels[-1] and start.any():
+                field = level.held(field, before, now)
         field *= np.float32(1 / _CELL_PX)
         return StepFlow(field, inside(field))
 
@@ -81,11 +93,17 @@ def light_between(before: Gray, now: Gray) -> Gray | None:
     (mean_before, spread_before), (mean_now, spread_now) = (
         (float(mean[0, 0]), float(spread[0, 0])) for mean, spread in map(cv2.meanStdDev, (before, now))
     )
-    gain = spread_now / spread_before if spread_before > _LEAST_SPREAD else 1.0
-    if abs(gain - 1) < _SMALL_GAIN and abs(mean_now - mean_before) < _SMALL_OFFSET:
+    if min(spread_before, spread_now) < _LEAST_SPREAD or (
+        abs(spread_now / spread_before - 1) < _SMALL_GAIN and abs(mean_now - mean_before) < _SMALL_OFFSET
+    ):
         return None
-    levels = gain * (np.arange(256) - mean_before) + mean_now
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    levels = spread_now / spread_before * (np.arange(256) - mean_before) + mean_now
+    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    as_it_is, lit = (
+        cv2.mean(cv2.min(cv2.absdiff(now, picture), _MOST_APART))[0]
+        for picture in (before, cv2.LUT(before, table))
+    )
+    return table if lit < _BETTER * as_it_is else None
 
 
 def pyramid_sizes(size: Size) -> list[Size]:
@@ -97,7 +115,7 @@ def pyramid_sizes(size: Size) -> list[Size]:
 
 
 def _even(*sides: float) -> Size:
-    width, height = (max(2, 2 * math.floor(side / 2 + 0.5)) for side in sides)
+    width, height = (max(2, 2 * math.floor(min(side, _LONGEST_SIDE_PX) / 2 + 0.5)) for side in sides)
     return width, height
 
 
@@ -117,6 +135,7 @@ class _Level:
         self._places = cell_grid(size)
         self._source = np.empty((height, width, 2), np.float32)
         self._warped = np.empty((height, width), np.uint8)
+        self._apart = np.empty((2, height, width), np.uint8)
         self._light = np.empty((height, width), np.float32)
         self._few = max(1, width // _LIGHT_PX), max(1, height // _LIGHT_PX)
         self._gradient = np.empty((2, height, width), np.float32)
@@ -148,8 +167,23 @@ class _Level:
         np.multiply(across, down, out=products[4])
         stacked = self._products.reshape(-1, self.size[0])
         cv2.resize(stacked, self._means.shape[::-1], dst=self._means, interpolation=cv2.INTER_AREA)
-        cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._blurred)
+        cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._blurred, borderType=cv2.BORDER_CONSTANT)
         return cv2.add(field, self._solve())
+
+    def held(self, field: Field, previous: Gray, current: Gray) -> Field:
+        """``field``, but 0 where the pictures as they are agree better in place than they did along the field that
+        was last refined. Something large that comes into the picture must not carry away what stands still.
+        """
+        in_place, along = self._apart
+        cv2.absdiff(current, previous, dst=in_place)
+        cv2.absdiff(current, self._warped, dst=along)
+        least = cv2.convertScaleAbs(self._mean_apart(along), alpha=_STILL)
+        field[self._mean_apart(in_place) < least] = 0
+        return field
+
+    def _mean_apart(self, apart: Gray) -> Gray:
+        means = cv2.resize(apart, self.grid, interpolation=cv2.INTER_AREA)
+        return cv2.blur(means, _WINDOW, borderType=cv2.BORDER_REPLICATE)
 
     def _compare(self, field: Field, previous: Gray, current: Gray) -> None:
         """What the current picture has more than the previous one, warped, without what the light changed by."""

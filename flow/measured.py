@@ -1,4 +1,4 @@
-"""Step flow chosen cell by cell among a codec's motion vectors and an own search, by what the pictures say."""
+"""Step flow chosen cell by cell among a codec's motion vectors and gradients, by what the pictures say."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_PIXELS = 100_000
 # The frames that a vector may lead over: x264 puts three B-frames between others by default.
 _DISTANCES = (1, 2, 3)
 _NEAR = (1, 2)
-# So many of the fields are looked at closely, and our own.
+# So many of the fields are looked at closely, and that of gradients.
 _KEPT = 2
 
 
@@ -32,20 +32,20 @@ class MeasuredFlow(StepEstimator):
 
     FFmpeg does not say which frame a vector leads to. So those of this frame and of the previous one are tried as
     if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
-    between the previous frame, warped, and this one is taken. A frame without vectors has the flow that was
-    searched, and so has a source without, on that flow's own grid; else the grid is that of
-    :class:`.codec.CodecFlow`. ``size``: of the finest pictures of the search.
+    between the previous frame, warped, and this one is taken. A frame without vectors has the flow of
+    gradients alone, and so has a source without, on that flow's own grid; else the grid is that of
+    :class:`.codec.CodecFlow`. ``size``: of the finest pictures of those gradients.
     """
 
     name = "auto"
     wants_vectors = True
 
     def __init__(self, size: Size | None = None) -> None:
-        self._own = LucasKanadeFlow(size)
+        self._gradients = LucasKanadeFlow(size)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow, on the grid of vectors where the source has any."""
-        flow = self._own.step(previous, current)
+        flow = self._gradients.step(previous, current)
         if not current.vectors:
             return flow
         grid = step_grid(current.size)

@@ -27,8 +27,9 @@ def watch(
 ) -> Signals:
     """``signals`` with what the policy wants: ``flow`` leads from ``now`` to ``key``, ``step`` to ``previous``.
 
-    Without a step, a new scene begins where nothing is found again of the key frame along the flow, and nothing of
-    the previous frame in its place: either happens within a scene, but hardly both.
+    A new scene begins where nothing of the previous frame is found again, neither along the step nor in its place;
+    without a step, nothing of the previous frame in its place, nor of the key frame along the flow: either happens
+    within a scene, but hardly both.
     """
     size = grid_size(flow)
     shown = now.gray(size)

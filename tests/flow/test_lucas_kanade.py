@@ -139,13 +139,50 @@ def test_every_level_is_about_half_of_the_next(size: Size, finest: Size, levels:
 
 
 def test_sizes_may_change_between_frames() -> None:
-    estimator = make_step_estimator("lk")
-    for size in ((320, 180), (96, 64), (320, 180), (40, 30), (640, 480), (1, 1), (3, 900)):
-        pixels = np.random.default_rng(2).integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
-        shot = Shot(cv2.GaussianBlur(pixels, (0, 0), 3))
-        found = estimator.step(shot, shot)
-        assert found.valid.all()
-        assert np.abs(found.field).max() < 0.05
+    used = make_step_estimator("lk")
+    rng = np.random.default_rng(2)
+    for size in ((320, 180), (96, 64), (320, 180), (40, 30), (641, 479), (1, 1), (3, 900), (70_000, 1)):
+        pixels = rng.integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
+        before = Shot(cv2.GaussianBlur(pixels, (0, 0), 3))
+        now = Shot(np.roll(before.bgr_at(size), 1, axis=1))
+        found, fresh = used.step(before, now), make_step_estimator("lk").step(before, now)
+        np.testing.assert_array_equal(found.field, fresh.field)
+        assert np.isfinite(found.field).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "grid"),
+    [("lk", (480, 360), (96, 72)), ("lk", (1280, 720), (112, 64)), ("lk:fine", (1280, 720), (200, 112))],
+)
+def test_the_grid_is_half_of_the_finest_pictures(name: str, frame: Size, grid: Size) -> None:
+    shot = Shot(np.zeros((frame[1], frame[0], 3), np.uint8))
+    assert make_step_estimator(name).step(shot, shot).size == grid
+
+
+def test_cells_that_came_from_outside_are_invalid() -> None:
+    step = LucasKanadeFlow(SIZE).step(Shot(_view()), Shot(_view(8, 0)))
+    assert not step.valid[8:-8, -3:].any()
+    assert step.valid[8:-8, :-5].mean() > 0.98
+
+
+def test_rows_at_the_upper_and_the_lower_edge_are_alike() -> None:
+    steps = [LucasKanadeFlow(SIZE).step(Shot(_view()), Shot(_view(0.5, 0.5), None)).field]
+    upper, lower = (2 * np.mean([step[row, 8:-8] for step in steps], axis=(0, 1)) for row in (0, -1))
+    assert upper == pytest.approx((0.5, 0.5), abs=0.1)
+    assert lower == pytest.approx((0.5, 0.5), abs=0.1)
+
+
+@pytest.mark.parametrize("value", [20, 245])
+@pytest.mark.parametrize("share", [0.1, 0.25])
+def test_what_comes_into_the_picture_does_not_carry_away_what_stands_still(value: int, share: float) -> None:
+    scene = StreetScene(size=(480, 360), rate=15, length=6, seed=5)
+    before = np.array(scene.frame(0).bgr)
+    now = before.copy()
+    edge = int(share * 480)
+    now[60:, :edge] = value
+    step = LucasKanadeFlow().step(Shot(before), Shot(now))
+    length_px = 5 * np.linalg.norm(step.field, axis=2)
+    assert length_px[:, edge // 5 + 4 :].mean() < 3
 
 
 def test_an_unknown_preset_is_said() -> None:

@@ -238,7 +238,7 @@ def test_auto_finds_which_frame_vectors_lead_to(x: float, y: float, source: int,
     assert error_px("auto", both_shots(now, before)) < 0.1
 
 
-def test_auto_falls_back_to_dis_where_vectors_lead_astray() -> None:
+def test_auto_falls_back_to_gradients_where_vectors_lead_astray() -> None:
     astray = MotionVectors(everywhere(SIZE, -13, 9), SIZE)
     assert error_px("codec", both_shots((astray,))) > 10
     wild = both_shots((astray,), move=(3, 2))

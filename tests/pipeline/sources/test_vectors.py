@@ -384,7 +384,7 @@ def test_codec_is_refused_for_pictures(tmp_path: Path) -> None:
         list(Run(str(tmp_path), flow={"method": "codec"}, level="result"))
 
 
-def test_auto_is_dis_where_there_are_no_vectors(tmp_path: Path) -> None:
+def test_auto_is_lk_where_there_are_no_vectors(tmp_path: Path) -> None:
     path = film(tmp_path, "mjpeg", count=4, pix_fmt="yuvj420p")
     auto, dis = (
         list(Run(str(path), flow={"method": method}, level="result", interval=4)) for method in ("auto", "lk")
