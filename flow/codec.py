@@ -55,6 +55,6 @@ class CodecFlow(StepEstimator):
         ):
             self._warned = True
             _log.warning(
-                "the stream has B-frames: flow 'codec' takes all motion vectors to lead to the previous frame, which "
-                "those of B-frames do not; use --flow auto or lk"
+                "the stream has B-frames: their motion vectors do not lead to the previous frame, as flow 'codec' "
+                "takes them to; use --flow auto or lk"
             )

@@ -1,14 +1,16 @@
-"""Step flow by gradients, from coarse to fine: a Gauss-Newton step for every cell of every level of a pyramid.
+"""Step flow by a coarse search and by gradients: DIS on small pictures, refined from level to level of a pyramid.
 
-Lucas and Kanade, "An iterative image registration technique with an application to stereo vision" (IJCAI 1981), on
-a pyramid as Bouguet's "Pyramidal implementation of the Lucas Kanade feature tracker" (2001) has it, but dense: a
-level takes the field of the coarser one and adds what its own, finer pictures ask for. One step a level is enough
-for neighbouring frames, and all of it is arithmetic on whole pictures (docs/flow.md has the measurements).
+A level warps the previous picture along the field so far, and each of its cells takes the one Gauss-Newton step
+that explains best what still differs around it: Lucas and Kanade, "An iterative image registration technique with
+an application to stereo vision" (IJCAI 1981), on a pyramid as Bouguet's "Pyramidal implementation of the Lucas
+Kanade feature tracker" (2001) has it, but dense. DIS finds what is far, and is not led astray by what comes into
+the picture; gradients find the edges of what moves, in a fraction of the time of a finer search (docs/flow.md).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,16 +22,19 @@ from .base import Field, Image, Size, StepEstimator, StepFlow
 from .compose import cell_grid, inside
 from .sizes import picture_size
 
-PRESETS = {"quick": 192 * 144, "fine": 352 * 256}
-"""About how many pixels the finest pictures have."""
+PRESETS = {"quick": (192 * 144, 2), "fine": (384 * 288, 3)}
+"""About how many pixels the finest pictures have, and on how many levels the flow is refined. DIS searches the
+second of them, counted from the coarsest."""
 
 _CELL_PX = 2
 # The default's sides are multiples of this: they can be halved evenly, and averaged quickly.
 _SIDE_STEP_PX = 16
 # OpenCV cannot warp pictures that are much longer.
 _LONGEST_SIDE_PX = 16384
-# The shorter side of the coarsest pictures, at most: a pan by a tenth of it and more is found from there.
+# The shorter side of the coarsest pictures that are refined where DIS cannot search.
 _COARSEST_PX = 10
+# DIS fails below: its patches of 8 x 8 must fit into the coarsest level of its own pyramid.
+_SMALLEST_SEARCH_PX = 32
 # The sums of a cell are weighted over 5 x 5 cells: smaller windows follow noise, larger ones blur edges of motion.
 _WINDOW = (5, 5)
 # Changes of the whole picture's contrast and brightness that are made good first; smaller ones are motion.
@@ -38,8 +43,6 @@ _LEAST_SPREAD = 1.0
 # They are, if that brings the pictures together by a fifth; what differs by more than so many grey levels has
 # changed by itself.
 _BETTER, _MOST_APART = 0.8, 24.0
-# A cell stands still if what differs there in place is less than so much of what differs along its flow.
-_STILL = 0.7
 # What differs evenly over as much as this is light, not motion.
 _LIGHT_PX = 16
 # Added to the squared gradients, in grey levels per pixel: what is flatter than this stays where it is.
@@ -52,38 +55,60 @@ Gray = NDArray[np.uint8]
 
 
 class LucasKanadeFlow(StepEstimator):
-    """Dense pyramidal Lucas-Kanade on the brightness of both frames.
+    """DIS (Kroeger et al., ECCV 2016) on small pictures, and Lucas-Kanade from there to finer ones, on the
+    brightness of both frames.
 
     ``size`` (width, height) is that of the finest pictures, to even numbers; None: about as many pixels as the
     preset says, in the frame's shape, the sides multiples of 16; about the frame's own size where that is less. A
-    cell of the flow is 2 x 2 of these pixels. Cells that point outside the previous frame are invalid.
+    cell of the flow is 2 x 2 of these pixels. Cells that point outside the previous frame are invalid. Where
+    pictures are too small for DIS nothing moves at first, on a level of ten pixels.
     """
 
     def __init__(self, size: Size | None = None, preset: str = "quick") -> None:
         if preset not in PRESETS:
             raise unknown_name("Lucas-Kanade preset", preset, PRESETS)
         self.name = f"lk:{preset}"
-        self._size, self._pixels = size, PRESETS[preset]
+        self._size = size
+        self._pixels, self._refined = PRESETS[preset]
+        self._search: Any = None
+        self._search_size: Size | None = None
         self._levels: list[_Level] = []
         self._frame_size: Size | None = None
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on this estimator's grid."""
         if current.size != self._frame_size:
-            sizes = pyramid_sizes(self._size or picture_size(current.size, self._pixels, _SIDE_STEP_PX))
-            self._levels, self._frame_size = [_Level(size) for size in sizes], current.size
-        small = self._levels[len(self._levels) // 2].size
+            self._prepare(current.size)
+        small = self._levels[0].size
         light = light_between(previous.gray(small), current.gray(small))
-        field = np.zeros((1, 1, 2), np.float32)
+        field, size = self._begin(previous, current, light)
         for level in self._levels:
-            before, now = (np.ascontiguousarray(frame.gray(level.size)) for frame in (previous, current))
-            lit = before if light is None else cv2.LUT(before, light)
-            start = level.start(field)
-            field = level.refine(start, lit, now)
-            if level is not self._levels[-1] and start.any():
-                field = level.held(field, before, now)
+            before = _lit(previous.gray(level.size), light)
+            field = level.refine(level.start(field, size), before, current.gray(level.size))
+            size = level.size
         field *= np.float32(1 / _CELL_PX)
         return StepFlow(field, inside(field))
+
+    def _prepare(self, frame_size: Size) -> None:
+        sizes = pyramid_sizes(self._size or picture_size(frame_size, self._pixels, _SIDE_STEP_PX))
+        refined = sizes[-self._refined :]
+        self._search_size = next((size for size in refined[1:2] if min(size) >= _SMALLEST_SEARCH_PX), None)
+        self._levels = [_Level(size) for size in (refined if self._search_size else sizes)]
+        self._frame_size = frame_size
+        if self._search is None:
+            self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+
+    def _begin(self, previous: Image, current: Image, light: Gray | None) -> tuple[Field, Size]:
+        """A first field, in pixels of pictures of the size beside it."""
+        size = self._search_size
+        if size is None:
+            return np.zeros((1, 1, 2), np.float32), self._levels[0].size
+        before = _lit(previous.gray(size), light)
+        return self._search.calc(*map(np.ascontiguousarray, (current.gray(size), before)), None), size
+
+
+def _lit(picture: Gray, light: Gray | None) -> Gray:
+    return picture if light is None else cv2.LUT(picture, light)
 
 
 def light_between(before: Gray, now: Gray) -> Gray | None:
@@ -135,7 +160,6 @@ class _Level:
         self._places = cell_grid(size)
         self._source = np.empty((height, width, 2), np.float32)
         self._warped = np.empty((height, width), np.uint8)
-        self._apart = np.empty((2, height, width), np.uint8)
         self._light = np.empty((height, width), np.float32)
         self._few = max(1, width // _LIGHT_PX), max(1, height // _LIGHT_PX)
         self._gradient = np.empty((2, height, width), np.float32)
@@ -149,11 +173,14 @@ class _Level:
         self._solved, self._other = np.empty((2, 2, rows, columns), np.float32)
         self._step = np.empty((rows, columns, 2), np.float32)
 
-    def start(self, coarser: Field) -> Field:
-        """The field of a coarser level on this one's grid; its vectors are twice as long here, or nearly so."""
-        rows, columns = coarser.shape[:2]
-        factors = self.grid[0] / columns, self.grid[1] / rows, 0.0, 0.0
-        return cv2.resize(cv2.multiply(coarser, factors), self.grid, interpolation=cv2.INTER_LINEAR)
+    def start(self, field: Field, size: Size) -> Field:
+        """A field in pixels of pictures of ``size``, on this level's grid and in its pixels."""
+        if field.shape[0] > self.grid[1]:  # scale the vectors where there are fewer of them
+            field = cv2.resize(field, self.grid, interpolation=cv2.INTER_LINEAR)
+            return cv2.multiply(field, _factors(size, self.size))
+        return cv2.resize(
+            cv2.multiply(field, _factors(size, self.size)), self.grid, interpolation=cv2.INTER_LINEAR
+        )
 
     def refine(self, field: Field, previous: Gray, current: Gray) -> Field:
         """A better field than ``field``."""
@@ -169,21 +196,6 @@ class _Level:
         cv2.resize(stacked, self._means.shape[::-1], dst=self._means, interpolation=cv2.INTER_AREA)
         cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._blurred, borderType=cv2.BORDER_CONSTANT)
         return cv2.add(field, self._solve())
-
-    def held(self, field: Field, previous: Gray, current: Gray) -> Field:
-        """``field``, but 0 where the pictures as they are agree better in place than they did along the field that
-        was last refined. Something large that comes into the picture must not carry away what stands still.
-        """
-        in_place, along = self._apart
-        cv2.absdiff(current, previous, dst=in_place)
-        cv2.absdiff(current, self._warped, dst=along)
-        least = cv2.convertScaleAbs(self._mean_apart(along), alpha=_STILL)
-        field[self._mean_apart(in_place) < least] = 0
-        return field
-
-    def _mean_apart(self, apart: Gray) -> Gray:
-        means = cv2.resize(apart, self.grid, interpolation=cv2.INTER_AREA)
-        return cv2.blur(means, _WINDOW, borderType=cv2.BORDER_REPLICATE)
 
     def _compare(self, field: Field, previous: Gray, current: Gray) -> None:
         """What the current picture has more than the previous one, warped, without what the light changed by."""
@@ -210,3 +222,7 @@ class _Level:
         step /= determinant
         np.clip(step, -_LONGEST_STEP, _LONGEST_STEP, out=step)
         return cv2.merge([step[0], step[1]], dst=self._step)
+
+
+def _factors(before: Size, after: Size) -> tuple[float, float, float, float]:
+    return after[0] / before[0], after[1] / before[1], 0.0, 0.0

@@ -6,12 +6,12 @@ the fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Size
@@ -58,7 +58,7 @@ def _named(value: object) -> object:
 class FlowConfig(_Strict):
     """Flow: an estimator's name (``lk:fine``, ``dis``, ``source``, ``flownet-inception``), or the path of a flow
     network's card, and the size of the pictures that it compares (None: its own choice); ``auto`` and ``codec``
-    leave comparing to ``lk``.
+    leave comparing to ``lk``. The default of a run depends on its level, see :class:`RunConfig`.
     """
 
     method: str = "lk"
@@ -130,7 +130,8 @@ class RunConfig(_Strict):
 
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
     ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``size``: the
-    frames' size in the graph and in the outputs (None: the source's).
+    frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method is named it is
+    ``lk``, and ``dis``, the quickest, where nothing but results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -151,6 +152,26 @@ class RunConfig(_Strict):
     delivery: DeliveryConfig = DeliveryConfig()
     reconnect: ReconnectConfig = ReconnectConfig()
     serve: ServeConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_flow(cls, given: object) -> object:
+        """Beside a head that takes several times as long, a better flow costs little; beside a warp alone, much."""
+        if not isinstance(given, Mapping):
+            return given
+        flow, level = given.get("flow", {}), given.get("level", "features")
+        if not isinstance(flow, Mapping) or flow.get("method") is not None:
+            return given
+        models = given.get("models") or ()
+        levels = [_level_of(model) or level for model in models] if isinstance(models, Sequence) else []
+        only_results = set(levels or [level]) == {"result"}
+        return {**given, "flow": {**flow, "method": "dis" if only_results else "lk"}}
+
+
+def _level_of(model: object) -> object:
+    if isinstance(model, ModelConfig):
+        return model.level
+    return model.get("level") if isinstance(model, Mapping) else None
 
 
 def config_names(folder: Path = CONFIGS) -> tuple[str, ...]:

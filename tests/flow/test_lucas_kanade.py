@@ -152,7 +152,7 @@ def test_sizes_may_change_between_frames() -> None:
 
 @pytest.mark.parametrize(
     ("name", "frame", "grid"),
-    [("lk", (480, 360), (96, 72)), ("lk", (1280, 720), (112, 64)), ("lk:fine", (1280, 720), (200, 112))],
+    [("lk", (480, 360), (96, 72)), ("lk", (1280, 720), (112, 64)), ("lk:fine", (1280, 720), (224, 128))],
 )
 def test_the_grid_is_half_of_the_finest_pictures(name: str, frame: Size, grid: Size) -> None:
     shot = Shot(np.zeros((frame[1], frame[0], 3), np.uint8))

@@ -189,6 +189,24 @@ def test_flags_go_before_the_file_and_set_before_the_flags() -> None:
     assert (config.interval, config.level, config.flow.method) == (6, "features", "dis:fast")
 
 
+@pytest.mark.parametrize(
+    ("settings", "flow"),
+    [
+        ({}, "lk"),
+        ({"level": "result"}, "dis"),
+        ({"level": "result", "flow": {"size": "320x180"}}, "dis"),
+        ({"level": "result", "flow": {"method": "auto"}}, "auto"),
+        ({"level": "result", "models": ["enet", {"name": "other", "level": "features"}]}, "lk"),
+        ({"models": [{"name": "enet", "level": "result"}]}, "dis"),
+        ({"models": [ModelConfig(name="enet", level="result"), "other"]}, "lk"),
+    ],
+)
+def test_the_default_flow_is_the_quickest_where_only_results_are_carried(
+    settings: dict[str, Any], flow: str
+) -> None:
+    assert RunConfig(**settings).flow.method == flow
+
+
 # --- Mistakes ----------------------------------------------------------------------------------------------
 
 
