@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keywarp.flow.base import Field, PairFlow, StepFlow
+from keywarp.flow.base import Field, KeyFlow, PairFlow, StepFlow
 from keywarp.flow.build import make_estimator
 from keywarp.flow.keyframes import AdaptiveShare, FixedInterval, Signals, watch, watches
 from keywarp.flow.motion import Gray, grid_size, is_cut, is_finite, measure
 from keywarp.flow.scenes.street import StreetScene
+from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources.street import StreetSource
 
 HEIGHT, WIDTH = 66, 88
@@ -177,6 +178,29 @@ def test_what_nobody_wants_is_not_measured() -> None:
     assert not watches(FixedInterval(5, cuts=False))
     assert watches(FixedInterval(5))
     assert watches(AdaptiveShare(0.1, cuts=False))
+
+
+def test_a_wrong_step_between_neighbouring_frames_is_no_cut() -> None:
+    source = StreetSource(size=(320, 240), rate=15, length=12, seed=1)
+    source.open()
+    frames = list(source.frames())
+    other = StreetSource(size=(320, 240), rate=15, length=1, seed=9)
+    other.open()
+    wrong = flow(30.0)
+    key_flow = KeyFlow(wrong.field, wrong.valid, 1)
+
+    def cut(previous: Frame, now: Frame) -> bool:
+        policy = FixedInterval(1000)
+        return watch(
+            policy, Signals(1), key=previous, previous=previous, now=now, flow=key_flow, step=wrong
+        ).cut
+
+    size = grid_size(wrong)
+    assert is_cut(frames[10].gray(size), frames[11].gray(size), wrong), (
+        "along the step nothing is found again"
+    )
+    assert not cut(frames[10], frames[11])
+    assert cut(frames[10], next(iter(other.frames())))
 
 
 def test_without_steps_a_cut_needs_both_signs() -> None:
