@@ -105,8 +105,9 @@ def _check(seen: Seen) -> None:
 @pytest.mark.usefixtures("slow")
 def test_pictures_reach_the_browser_soon_and_go_on_so(running: Pipeline, watching: Viewer) -> None:
     watching.watch(5.0)  # the first seconds fill caches
-    rss_bytes, begin_s = running.rss_bytes(), time.monotonic()
+    begin_s = time.monotonic()
     _check(watching.watch(20.0))
+    rss_bytes = running.rss_bytes()  # the first stall on a busy machine is behind it too
     time.sleep(SOAK_S - 50.0)
     _check(watching.watch(20.0))
     assert time.monotonic() - begin_s > SOAK_S - 20.0
