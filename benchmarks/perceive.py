@@ -16,9 +16,16 @@ from .common import alternate, default_clip, heading, median
 PARTS = ("flow", "features", "warp_head", "warp")
 
 
-def measure(level: str, source: str, size: tuple[int, int], flow: str = "lk") -> dict[str, Any]:
+def measure(level: str, source: str, size: tuple[int, int], flow: str | None = None) -> dict[str, Any]:
     """Medians over the frames of one run, in ms."""
-    run = Run(source, level=level, size=size, engine="openvino", sinks=["null"], flow={"method": flow})
+    run = Run(
+        source,
+        level=level,
+        size=size,
+        engine="openvino",
+        sinks=["null"],
+        flow={"method": flow} if flow else {},
+    )
     for _ in run:
         pass
     stages = run.report()["stages"]
@@ -35,9 +42,9 @@ def main() -> None:
     parser.add_argument("source", nargs="?", default=default_clip())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", default="640x360")
-    parser.add_argument("--flow", default="lk")
+    parser.add_argument("--flow", help="default: that of each level")
     options = parser.parse_args()
-    heading(f"cost of a propagated frame, OpenVINO f32: {options.source} at {options.size}, {options.flow}")
+    heading(f"cost of a propagated frame, OpenVINO f32: {options.source} at {options.size}")
     shared = {"source": options.source, "size": parse_size(options.size), "flow": options.flow}
     runs = {level: ("benchmarks.perceive", {"level": level, **shared}) for level in ("features", "result")}
     for level, results in alternate(runs, options.repeats).items():
