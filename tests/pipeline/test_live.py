@@ -105,13 +105,20 @@ def _check(seen: Seen) -> None:
 @pytest.mark.usefixtures("slow")
 def test_pictures_reach_the_browser_soon_and_go_on_so(running: Pipeline, watching: Viewer) -> None:
     watching.watch(5.0)  # the first seconds fill caches
-    begin_s = time.monotonic()
-    _check(watching.watch(20.0))
-    rss_bytes = running.rss_bytes()  # the first stall on a busy machine is behind it too
-    time.sleep(SOAK_S - 50.0)
-    _check(watching.watch(20.0))
-    assert time.monotonic() - begin_s > SOAK_S - 20.0
-    assert running.rss_bytes() < 1.01 * rss_bytes
+    grown = []
+    for _ in range(
+        2
+    ):  # a stall of a busy machine may take some memory for good, once; a leak takes it each time
+        rss_bytes, begin_s = running.rss_bytes(), time.monotonic()
+        _check(watching.watch(20.0))
+        time.sleep(SOAK_S - 50.0)
+        _check(watching.watch(20.0))
+        assert time.monotonic() - begin_s > SOAK_S - 20.0
+        grown.append(running.rss_bytes() / rss_bytes)
+        if grown[-1] < 1.01:
+            break
+    else:
+        pytest.fail(f"memory grew by factors of {grown}")
     assert watching.errors() == []
 
 
