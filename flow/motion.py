@@ -25,6 +25,8 @@ _LEAST_CUT_RESIDUAL = 6.0
 _CUT_MATCH, _CUT_MATCH_PER_LEVEL, _MOST_CUT_MATCH = 0.2, 0.02, 0.6
 # Grey levels from one cell to the next: flatter pictures count as being as flat as this.
 _LEAST_GRADIENT = 1.0
+# Cells that differ by so many grey levels, mean of 3 x 3, match by a third.
+_MATCH_DIFFERENCE, _MATCH_CELLS = 6.0, 3
 
 Gray = NDArray[np.uint8]
 Flow = StepFlow | KeyFlow | PairFlow
@@ -60,6 +62,18 @@ def measure(key: Gray, now: Gray, flow: Flow) -> Motion:
         residual=percent * _mean(difference) / max(_gradient(now), _LEAST_GRADIENT),
         invalid_share=1.0 - cv2.countNonZero(flow.valid.view(np.uint8)) / flow.valid.size,
     )
+
+
+def match(key: Gray, now: Gray, flow: Flow) -> NDArray[np.float32]:
+    """How well each cell of ``now`` is found again in ``key``: (H, W), 1 where nothing differs, 0 where the flow
+    leads out of the picture. Pictures and flow as for :func:`measure`.
+    """
+    difference = _difference(key, now, _field(flow, now))
+    around = cv2.blur(difference.astype(np.float32), (_MATCH_CELLS, _MATCH_CELLS))
+    found: NDArray[np.float32] = cv2.exp(around * np.float32(-1 / _MATCH_DIFFERENCE))
+    valid = cv2.resize(flow.valid.view(np.uint8), now.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    found[valid == 0] = 0.0
+    return found
 
 
 def is_cut(before: Gray, now: Gray, flow: Flow) -> bool:

@@ -41,12 +41,14 @@ class Picture(Protocol):
 class Setup:
     """How a model is to run: on which engine and at which level.
 
-    ``size`` is the network's input (None: from the card and the frames' size), ``threads`` the CPU threads
-    of its engine (None: the engine's choice).
+    ``aggregates``: at level ``features``, full runs may take in what an earlier key frame carries. ``size`` is the
+    network's input (None: from the card and the frames' size), ``threads`` the CPU threads of its engine (None: the
+    engine's choice).
     """
 
     engine: Engine
     level: Level = "features"
+    aggregates: bool = False
     precision: str | None = None
     size: Size | None = None
     threads: int | None = None
@@ -63,6 +65,19 @@ class KeyOutput(Generic[Result]):
 
     result: Result
     carried: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier(Generic[Result]):
+    """A key frame as it is seen from a later one: what it yielded, and the ``flow`` from the later one to it.
+
+    ``match`` (h, w) float32 on a grid of any size: how well each of its cells is found again along the flow, from 0
+    (not at all) to 1.
+    """
+
+    output: KeyOutput[Result]
+    flow: KeyFlow | PairFlow
+    match: NDArray[np.float32]
 
 
 class Model(ABC, Generic[Result]):
@@ -100,6 +115,13 @@ class Model(ABC, Generic[Result]):
     @abstractmethod
     def features(self, image: Array) -> KeyOutput[Result]:
         """Run the full network on a prepared key frame."""
+
+    def features_with(self, image: Array, earlier: Earlier[Result]) -> KeyOutput[Result]:
+        """The same, mixed with what an earlier key frame carries, for a setup that aggregates.
+
+        Raises ModelError where this model cannot do that.
+        """
+        raise ModelError(f"model '{self.card.name}' cannot aggregate key frames; leave --aggregate out")
 
     @abstractmethod
     def propagate(self, key: KeyOutput[Result], flow: KeyFlow | PairFlow) -> Result:

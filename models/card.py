@@ -22,6 +22,11 @@ from keywarp.engines.errors import ModelError, unknown_name
 BUNDLED = Path(__file__).parent / "weights"
 
 
+EARLIER, AGGREGATED = "earlier_", "aggregated_"
+"""What the names of an earlier key frame's maps, and of their mixture with those of a new one, begin with in the
+part ``aggregate``."""
+
+
 class FeatureMap(Strict):
     """One map of key features: (1, ``channels``, H / ``stride_px``, W / ``stride_px``) float32.
 

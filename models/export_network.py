@@ -1,12 +1,14 @@
 """From a network's weights to the files of a model: ONNX parts, weights and a card.
 
-A network becomes three parts. ``key`` runs on key frames: ``image`` uint8 BGR (1, H, W, 3) to ``features`` float32
+A network becomes four parts. ``key`` runs on key frames: ``image`` uint8 BGR (1, H, W, 3) to ``features`` float32
 (1, F, h, w) and ``labels`` uint8 (1, H, W); where something else is carried without a scale map, such as ``scores``
 (1, C, h, w), it yields that too. An engine asked for some of them alone drops the others. ``warp_head`` runs
 between key frames: what is carried, and ``flow`` float32 (1, h, w, 2) in its cells, to ``labels``.
 ``warp_scale_head`` takes the ``features``, a FlowNet's ``flow`` (1, y, x, 2), in cells of its own grid, and its
-``scale`` (1, F, y, x) instead. H and W are symbols, multiples of the network's stride: engines fix them when they
-compile. Normalisation and argmax are inside.
+``scale`` (1, F, y, x) instead. ``aggregate`` runs on key frames where they take in earlier ones: what is carried
+of both (the other's name begins with ``earlier_``), ``flow`` and ``weight`` (1, 1, h, w), to the mixture (its name
+begins with ``aggregated_``) and ``labels``. H and W are symbols, multiples of the network's stride: engines fix
+them when they compile. Normalisation and argmax are inside.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 
 from keywarp.engines.errors import ModelError, UsageError
 
-from .card import Card, FeatureMap, Provenance, file_sha256
+from .card import AGGREGATED, EARLIER, Card, FeatureMap, Provenance, file_sha256
 from .export import TRACED_SIZE, to_onnx
 from .labels import CAMVID, ClassSet
 from .networks.base import SegmentationNetwork
@@ -96,6 +98,8 @@ def network_parts(definition: Definition[Any], network: SegmentationNetwork) -> 
     flow = torch.zeros(1, height // maps[0].stride_px, width // maps[0].stride_px, 2)
     own_flow = torch.zeros(1, height // 8, width // 8, 2)
     scale = torch.ones(1, network.feature_channels, height // 8, width // 8)
+    own = carried[0].name
+    both = {f"{EARLIER}{own}": "1Chw", own: "1Chw"}
     return {
         "key": to_onnx(parts["key"], image, {"image": "1HW3", **outputs, "labels": "1HW"}),
         "warp_head": to_onnx(
@@ -108,12 +112,18 @@ def network_parts(definition: Definition[Any], network: SegmentationNetwork) -> 
             {**_zeros(features), "flow": own_flow, "scale": scale},
             {**_shapes(features), "flow": "1yx2", "scale": "1Cyx", "labels": "1HW"},
         ),
+        "aggregate": to_onnx(
+            parts["aggregate"],
+            {**_zeros(carried), **_zeros(carried, EARLIER), "flow": flow, "weight": flow[..., 0][:, None]},
+            {**both, "flow": "1hw2", "weight": "11hw", f"{AGGREGATED}{own}": "1Chw", "labels": "1HW"},
+        ),
     }
 
 
-def _zeros(maps: Sequence[FeatureMap]) -> dict[str, torch.Tensor]:
+def _zeros(maps: Sequence[FeatureMap], prefix: str = "") -> dict[str, torch.Tensor]:
     width, height = TRACED_SIZE
-    return {m.name: torch.zeros(1, m.channels, height // m.stride_px, width // m.stride_px) for m in maps}
+    sizes = {f"{prefix}{m.name}": (m.channels, height // m.stride_px, width // m.stride_px) for m in maps}
+    return {name: torch.zeros(1, *size) for name, size in sizes.items()}
 
 
 def _shapes(maps: Sequence[FeatureMap]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 from keywarp.flow.base import KeyFlow, PairFlow, Size
 from keywarp.flow.warp import warp_labels
 
-from .base import Array, KeyOutput, Level, Model, Picture, Setup
+from .base import Array, Earlier, KeyOutput, Level, Model, Picture, Setup
 from .card import Card, FeatureMap, InputCard, Provenance
 from .labels import CAMVID
 from .results import SegmentationMap
@@ -19,8 +19,8 @@ class FakeModel(Model[SegmentationMap]):
     """Takes a pixel's class from its blue channel: value modulo the number of classes.
 
     Carries the labels, warps them by nearest neighbour, and records its calls: ``calls`` holds "open",
-    "features", "propagate", "scale" and "close" in order. ``fail_on`` makes that call (counted from 1) of
-    ``features`` raise a RuntimeError.
+    "features", "propagate", "scale" and "close" in order; ``earlier`` holds the earlier key frames that it was
+    given. ``fail_on`` makes that call (counted from 1) of ``features`` raise a RuntimeError.
     """
 
     def __init__(self, *, fail_on: int | None = None) -> None:
@@ -38,6 +38,7 @@ class FakeModel(Model[SegmentationMap]):
             provenance=_PROVENANCE,
         )
         self.calls: list[str] = []
+        self.earlier: list[Earlier[SegmentationMap]] = []
         self._fail_on = fail_on
         self._size: Size = (0, 0)
 
@@ -72,6 +73,11 @@ class FakeModel(Model[SegmentationMap]):
             raise RuntimeError("the fake model was told to fail")
         labels = image[0, :, :, 0] % len(CAMVID)
         return KeyOutput(SegmentationMap(labels, CAMVID), {"labels": labels})
+
+    def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
+        """The classes of a picture, whatever was there before."""
+        self.earlier.append(earlier)
+        return self.features(image)
 
     def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
         """The key frame's labels, warped."""

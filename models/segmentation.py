@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,22 +19,27 @@ from keywarp.engines.onnx_file import OnnxFile
 from keywarp.flow.base import Field, KeyFlow, PairFlow, Size, resize_field
 from keywarp.flow.warp import warp_labels
 
-from .base import Array, KeyOutput, Level, Model, Picture, Setup
-from .card import Card, FeatureMap, InputCard, part_path, read_card
+from .base import Array, Earlier, KeyOutput, Level, Model, Picture, Setup
+from .card import AGGREGATED, EARLIER, Card, FeatureMap, InputCard, part_path, read_card
 from .labels import CLASS_SETS, ClassSet
 from .results import SegmentationMap
 
 Labels = NDArray[np.uint8]
 
+_MOST_OF_EARLIER = 0.7
+"""The weight of an earlier key frame's features where they match perfectly. Each key frame holds those before it:
+with 0.7 the last three make two thirds. More gains at interval 1, and loses at 10 (docs/keyframes.md)."""
+
 
 class SegmentationModel(Model[SegmentationMap]):
-    """A network with the parts ``key`` (image to features and labels), ``warp_head`` (features and flow to labels)
-    and, for FlowNets with a scale map, ``warp_scale_head``, as :mod:`keywarp.models.export` writes them.
+    """A network with the parts ``key`` (image to features and labels), ``warp_head`` (features and flow to labels),
+    for FlowNets with a scale map ``warp_scale_head``, and ``aggregate`` (what two key frames carry to their
+    mixture and labels), as :mod:`keywarp.models.export` writes them.
 
     The network runs at :attr:`input_size`; results have the size of the frames. The card may declare several
     feature maps, of different strides, and which part takes which: the parts take and yield them by name.
     ``warp_head`` takes the flow in cells of its first map's grid; ``warp_scale_head`` in cells of its own, and a
-    scale map with the channels of all its maps in order.
+    scale map with the channels of all its maps in order. ``aggregate`` takes and yields the maps of ``warp_head``.
     """
 
     def __init__(self, card_path: Path) -> None:
@@ -46,6 +52,8 @@ class SegmentationModel(Model[SegmentationMap]):
         self._key: Session | None = None
         self._warp_head: Session | None = None
         self._warp_scale_head: Session | None = None
+        self._aggregate: Session | None = None
+        self._key_outputs: tuple[str, ...] = ()
         self._grid: Size = (0, 0)
         self._runs_on = ""
 
@@ -69,9 +77,6 @@ class SegmentationModel(Model[SegmentationMap]):
         self._setup = setup
         self._frame_size = frame_size
         self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
-        plan = self._compile("key", {"image": self._image_shape()}, (*self._maps, "labels"))
-        self._runs_on = f"{plan.engine} {plan.precision}"
-        self._key = plan.session(threads=setup.threads, buffers=2)
         self._open_level()
         self._warm_up()
 
@@ -81,8 +86,9 @@ class SegmentationModel(Model[SegmentationMap]):
 
     def features(self, image: Array) -> KeyOutput[SegmentationMap]:
         """Run the full network."""
-        assert self._key is not None, "open comes first"
-        outputs = self._key.infer({"image": image})
+        outputs = self._infer_key(image)
+        if self._aggregates:
+            return self._mixed(outputs, None)
         labels = outputs["labels"][0]
         result = self._decode(labels)
         if self._carries_features:
@@ -90,6 +96,36 @@ class SegmentationModel(Model[SegmentationMap]):
         # At the frame's own size the result is a copy of the labels: later frames can share it.
         carried = result.labels if result.labels.shape == labels.shape else labels.copy()
         return KeyOutput(result, {"labels": carried})
+
+    def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
+        """Run the full network and mix its features with the earlier ones, as far as these match."""
+        return self._mixed(self._infer_key(image), earlier)
+
+    def _infer_key(self, image: Array) -> Mapping[str, Array]:
+        assert self._key is not None, "open comes first"
+        return self._key.infer({"image": image})
+
+    def _mixed(
+        self, maps: Mapping[str, Array], earlier: Earlier[SegmentationMap] | None
+    ) -> KeyOutput[SegmentationMap]:
+        """The maps together with the earlier ones; by themselves where there are none."""
+        assert self._aggregate is not None, "open comes first, with a setup that aggregates"
+        taken = self.card.maps_of("warp_head")
+        size = self._map_size(taken[0])
+        if earlier is None:
+            before = maps
+            field: Field = np.zeros((size[1], size[0], 2), np.float32)
+            weight = np.zeros((size[1], size[0]), np.float32)
+        else:
+            before = earlier.output.carried
+            field = resize_field(earlier.flow.field, size)
+            weight = cv2.resize(earlier.match, size, interpolation=cv2.INTER_LINEAR) * _MOST_OF_EARLIER
+        inputs = {name: maps[name] for name in _names(taken)}
+        inputs |= {f"{EARLIER}{name}": before[name] for name in _names(taken)}
+        inputs |= {"flow": _batch(field), "weight": weight[np.newaxis, np.newaxis]}
+        outputs = self._aggregate.infer(inputs)
+        mixed = {name: outputs[f"{AGGREGATED}{name}"] for name in _names(taken)}
+        return KeyOutput(self._decode(outputs["labels"][0]), {**maps, **mixed})
 
     def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
         """Warp features, multiply them by the scale map if there is one, and run the head; or warp the labels."""
@@ -117,14 +153,15 @@ class SegmentationModel(Model[SegmentationMap]):
                 f"model '{self.card.name}' has features of {own} channels, and the flow a scale map of {channels}; "
                 "use a flow that was trained for this model, or --flow lk"
             )
+        if self._aggregates and self.card.maps_of("warp_scale_head") != self.card.maps_of("warp_head"):
+            raise ModelError(
+                f"model '{self.card.name}' cannot aggregate key frames beside a flow with a scale map, which "
+                "multiplies other features than those that it mixes; leave --aggregate out, or use --flow lk"
+            )
         if self._warp_scale_head is not None and grid == self._grid:
             return
         assert self._setup is not None, "open comes first"
-        if "warp_scale_head" not in self.card.files:
-            raise ModelError(
-                f"model '{self.card.name}' lacks the part 'warp_scale_head', which multiplies features by a scale "
-                "map; export it again with keywarp export"
-            )
+        self._check_part("warp_scale_head", "multiplies features by a scale map")
         flow = {"flow": (1, grid[1], grid[0], 2), "scale": (1, channels, grid[1], grid[0])}
         plan = self._compile(
             "warp_scale_head", {**self._feature_shapes("warp_scale_head"), **flow}, ("labels",)
@@ -149,20 +186,47 @@ class SegmentationModel(Model[SegmentationMap]):
     def _carries_features(self) -> bool:
         return self._setup is not None and self._setup.level == "features"
 
+    @property
+    def _aggregates(self) -> bool:
+        return self._setup is not None and self._setup.aggregates and self._carries_features
+
     def _open_level(self) -> None:
-        """Compile what the level needs beside the key part."""
+        """Compile what the level needs, unless that was done before."""
+        assert self._setup is not None
+        threads = self._setup.threads
+        if self._aggregates:
+            self._check_part("aggregate", "mixes the features of key frames")
+        outputs = (
+            self._maps if self._aggregates else (*self._maps, "labels")
+        )  # the mixture's labels are wanted
+        if outputs != self._key_outputs:
+            plan = self._compile("key", {"image": self._image_shape()}, outputs)
+            if self._key is not None:
+                self._key.close()
+            self._runs_on = f"{plan.engine} {plan.precision}"
+            self._key, self._key_outputs = plan.session(threads=threads, buffers=2), outputs
+        maps = self._feature_shapes("warp_head")
         if self._carries_features and self._warp_head is None:
-            assert self._setup is not None
-            shapes = {**self._feature_shapes("warp_head"), "flow": self._flow_shape()}
-            warp_head = self._compile("warp_head", shapes, ("labels",))
-            self._warp_head = warp_head.session(threads=self._setup.threads)
+            plan = self._compile("warp_head", {**maps, "flow": self._flow_shape()}, ("labels",))
+            self._warp_head = plan.session(threads=threads)
+        if self._aggregates and self._aggregate is None:
+            height, width = self._flow_shape()[1:3]
+            shapes = {
+                **maps,
+                **{f"{EARLIER}{name}": shape for name, shape in maps.items()},
+                "flow": self._flow_shape(),
+                "weight": (1, 1, height, width),
+            }
+            plan = self._compile("aggregate", shapes, (*(f"{AGGREGATED}{name}" for name in maps), "labels"))
+            self._aggregate = plan.session(threads=threads, buffers=2)
 
     def close(self) -> None:
         """Free the sessions."""
-        for session in (self._key, self._warp_head, self._warp_scale_head):
+        for session in (self._key, self._warp_head, self._warp_scale_head, self._aggregate):
             if session is not None:
                 session.close()
-        self._key = self._warp_head = self._warp_scale_head = None
+        self._key = self._warp_head = self._warp_scale_head = self._aggregate = None
+        self._key_outputs = ()
 
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
@@ -170,6 +234,14 @@ class SegmentationModel(Model[SegmentationMap]):
         self._check_weights(path)
         source = NetworkSource(f"{self.card.name}.{part}", path, partial(self._torch_module, part))
         return self._setup.engine.compile(source, shapes, outputs=outputs, precision=self._setup.precision)
+
+    def _check_part(self, part: str, what_it_does: str) -> None:
+        """Raise ModelError where the card has no such part: it was exported by an older keywarp."""
+        if part not in self.card.files:
+            raise ModelError(
+                f"model '{self.card.name}' lacks the part '{part}', which {what_it_does}; "
+                "export it again with keywarp export"
+            )
 
     def _check_weights(self, path: Path) -> None:
         try:
@@ -197,11 +269,10 @@ class SegmentationModel(Model[SegmentationMap]):
         return SegmentationMap(labels, self.classes)
 
     def _warm_up(self) -> None:
-        assert self._key is not None
-        outputs = self._key.infer({"image": np.zeros(self._image_shape(), np.uint8)})
+        key = self.features(np.zeros(self._image_shape(), np.uint8))
         if self._warp_head is not None:
-            maps = {map_.name: outputs[map_.name] for map_ in self.card.maps_of("warp_head")}
-            self._warp_head.infer({**maps, "flow": np.zeros(self._flow_shape(), np.float32)})
+            flow = {"flow": np.zeros(self._flow_shape(), np.float32)}
+            self._warp_head.infer({**self._carried(key, "warp_head"), **flow})
 
     def _image_shape(self) -> tuple[int, ...]:
         width, height = self._input_size
@@ -210,7 +281,7 @@ class SegmentationModel(Model[SegmentationMap]):
     @property
     def _maps(self) -> tuple[str, ...]:
         """The names of the feature maps."""
-        return tuple(map_.name for map_ in self.card.features)
+        return _names(self.card.features)
 
     def _map_size(self, map_: FeatureMap) -> Size:
         return self._input_size[0] // map_.stride_px, self._input_size[1] // map_.stride_px
@@ -223,6 +294,10 @@ class SegmentationModel(Model[SegmentationMap]):
     def _flow_shape(self) -> tuple[int, ...]:
         width, height = self._map_size(self.card.maps_of("warp_head")[0])
         return (1, height, width, 2)
+
+
+def _names(maps: Sequence[FeatureMap]) -> tuple[str, ...]:
+    return tuple(map_.name for map_ in maps)
 
 
 def _batch(array: Array) -> Array:

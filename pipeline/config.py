@@ -129,8 +129,9 @@ class RunConfig(_Strict):
     """A whole run, but for its source.
 
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
-    ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``size``: the
-    frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method is named it is
+    ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``aggregate``:
+    mix the features of each key frame with those of the one before it; results have none. ``size``: the frames'
+    size in the graph and in the outputs (None: the source's). ``flow``: where no method is named it is
     ``lk``, and ``dis``, the quickest, where nothing but results is carried.
     """
 
@@ -142,6 +143,7 @@ class RunConfig(_Strict):
     interval: Interval = 10
     policy: str = "fixed"
     level: LevelName = "features"
+    aggregate: bool = False
     flow: FlowConfig = FlowConfig()
     size: SizeText | None = None
     rate: Annotated[float, Field(gt=0)] | None = None
@@ -166,6 +168,15 @@ class RunConfig(_Strict):
         levels = [_level_of(model) or level for model in models] if isinstance(models, Sequence) else []
         only_results = set(levels or [level]) == {"result"}
         return {**given, "flow": {**flow, "method": "dis" if only_results else "lk"}}
+
+    @model_validator(mode="after")
+    def _check_aggregate(self) -> RunConfig:
+        if self.aggregate and all((model.level or self.level) == "result" for model in self.models):
+            raise ValueError(
+                "key frames are aggregated by their features, and at level 'result' none are carried; "
+                "use --level features, or --set aggregate=false"
+            )
+        return self
 
 
 def _level_of(model: object) -> object:
@@ -264,6 +275,8 @@ def _as_usage_error(error: ValidationError) -> UsageError:
     if first["type"] == "too_short":
         return UsageError(f"'{name}' cannot be empty: name at least one")
     message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, such as [a, b]")
+    if not path:
+        return UsageError(message)
     return UsageError(f"'{name}' cannot be {first['input']!r}: {message[0].lower()}{message[1:]}")
 
 

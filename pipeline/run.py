@@ -195,6 +195,7 @@ class Run:
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
             level=entry.level or config.level,
+            aggregates=config.aggregate,
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,

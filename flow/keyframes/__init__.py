@@ -5,7 +5,7 @@ from .base import Cause, KeyframePolicy, Signals
 from .build import make_policy, policy_names
 from .codec import CodecKeyframes
 from .fixed import FixedInterval
-from .watch import watch, watches
+from .watch import begins_scene, watch, watches
 
 __all__ = [
     "AdaptiveQuality",
@@ -15,6 +15,7 @@ __all__ = [
     "FixedInterval",
     "KeyframePolicy",
     "Signals",
+    "begins_scene",
     "make_policy",
     "policy_names",
     "predicted_agreement",

@@ -25,23 +25,24 @@ def watch(
     flow: KeyFlow | PairFlow,
     step: StepFlow | None,
 ) -> Signals:
-    """``signals`` with what the policy wants: ``flow`` leads from ``now`` to ``key``, ``step`` to ``previous``.
+    """``signals`` with what the policy wants: ``flow`` leads from ``now`` to ``key``, ``step`` to ``previous``."""
+    size = grid_size(flow)
+    cut = policy.cuts and begins_scene(key=key, previous=previous, now=now, flow=flow, step=step)
+    motion = measure(key.gray(size), now.gray(size), flow) if policy.needs_motion else None
+    return replace(signals, cut=cut, motion=motion)
 
-    A new scene begins where nothing of the previous frame is found again, neither along the step nor in its place;
-    without a step, nothing of the previous frame in its place, nor of the key frame along the flow: either happens
-    within a scene, but hardly both.
+
+def begins_scene(
+    *, key: Image, previous: Image, now: Image, flow: KeyFlow | PairFlow, step: StepFlow | None
+) -> bool:
+    """Whether ``now`` begins a new scene.
+
+    Nothing of the previous frame is found again, neither along the step nor in its place; without a step, nothing
+    of the previous frame in its place, nor of the key frame along the flow. Either happens within a scene, but
+    hardly both.
     """
     size = grid_size(flow)
-    shown = now.gray(size)
-    cut = False
-    if policy.cuts:
-        still = StepFlow.still(size)
-        cut = is_cut(previous.gray(size), shown, step or still)
-        if cut:
-            cut = (
-                is_cut(key.gray(size), shown, flow)
-                if step is None
-                else is_cut(previous.gray(size), shown, still)
-            )
-    motion = measure(key.gray(size), shown, flow) if policy.needs_motion else None
-    return replace(signals, cut=cut, motion=motion)
+    before, shown, still = previous.gray(size), now.gray(size), StepFlow.still(size)
+    if not is_cut(before, shown, step or still):
+        return False
+    return is_cut(key.gray(size), shown, flow) if step is None else is_cut(before, shown, still)

@@ -1,8 +1,8 @@
 """A trained network as the parts that run: what is exported to ONNX, and what the torch engine runs itself.
 
-``key`` runs on key frames, the others between them: ``warp_head`` where the flow comes without a scale map,
-``warp_scale_head`` where it has one. How a network is cut into them is said by its
-:class:`~keywarp.models.networks.definition.Decoding`.
+``key`` runs on key frames, and ``aggregate`` after it where they take in earlier ones; the others between them:
+``warp_head`` where the flow comes without a scale map, ``warp_scale_head`` where it has one. How a network is cut
+into them is said by its :class:`~keywarp.models.networks.definition.Decoding`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,28 @@ class WarpHead(nn.Module):
         return labels
 
 
+class Aggregate(nn.Module):
+    """What is carried of a key frame and of an ``earlier`` one, (1, C, h, w) each, the flow from the first to the
+    second (1, h, w, 2) in cells, and ``weight`` (1, 1, h, w) -> their mixture (1, C, h, w) and its labels (1, H, W)
+    uint8.
+
+    The earlier one is warped and makes ``weight`` of the mixture, from 0 to 1. This is the sparsely recursive
+    feature aggregation of "Towards High Performance Video Object Detection" (Zhu et al., CVPR 2018), with a weight
+    that is given instead of learnt.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        super().__init__()
+        self.labels = decoding.labels
+
+    def forward(
+        self, carried: Tensor, earlier: Tensor, flow: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        together = torch.lerp(carried, warp_features(earlier, flow), weight)
+        return together, self.labels(together)
+
+
 class WarpScaleHead(nn.Module):
     """Features (1, F, h, w), flow (1, y, x, 2) and scale (1, F, y, x) -> labels (1, H, W) uint8.
 
@@ -75,7 +97,7 @@ class WarpScaleHead(nn.Module):
 
 
 def inference_parts(definition: Definition[Any], network: SegmentationNetwork) -> dict[str, nn.Module]:
-    """The parts ``key``, ``warp_head`` and ``warp_scale_head``, normalisations folded.
+    """The parts ``key``, ``warp_head``, ``warp_scale_head`` and ``aggregate``, normalisations folded.
 
     The network is left as it was. Raises ModelError for weights that are NaN or infinite.
     """
@@ -87,6 +109,7 @@ def inference_parts(definition: Definition[Any], network: SegmentationNetwork) -
         "key": Key(network, definition.normalise, decoding),
         "warp_head": WarpHead(decoding),
         "warp_scale_head": WarpScaleHead(decoding),
+        "aggregate": Aggregate(decoding),
     }
     return {name: part.eval() for name, part in parts.items()}
 

@@ -35,6 +35,10 @@ Policy = Annotated[
     typer.Option(help="Which frames are key frames: fixed, adaptive[:share=0.1|:quality=92] or codec."),
 ]
 Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
+Aggregate = Annotated[
+    bool | None,
+    typer.Option("--aggregate", help="Mix the features of each key frame with those of the one before it."),
+]
 Flow = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +95,7 @@ def run(
     interval: Interval = None,
     policy: Policy = None,
     level: Level = None,
+    aggregate: Aggregate = None,
     flow: Flow = None,
     size: Size = None,
     rate: Rate = None,
@@ -118,6 +123,7 @@ def run(
         "interval": interval,
         "policy": policy,
         "level": level,
+        "aggregate": aggregate,
         "flow.method": flow,
         "size": size,
         "rate": rate,
@@ -182,6 +188,7 @@ def evaluate(
         typer.Option(help="A policy, as for run, to compare with fixed intervals on the sequence."),
     ] = None,
     level: Level = None,
+    aggregate: Aggregate = None,
     flow: Flow = None,
     size: Size = None,
     engine: Engine = None,
@@ -204,6 +211,7 @@ def evaluate(
     flags: dict[str, Any] = {
         "models": [model],
         "level": level,
+        "aggregate": aggregate,
         "flow.method": flow,
         "size": size,
         "engine": engine,
@@ -218,6 +226,7 @@ def evaluate(
             "--intervals": intervals,
             "--policy": policy,
             "--level": level,
+            "--aggregate": aggregate,
             "--size": size,
             "--sheet": sheet,
         }
@@ -245,6 +254,7 @@ def curve(
         typer.Option(help="Flows with commas between; default: lk, and codec where there is any."),
     ] = None,
     levels: Annotated[str | None, typer.Option(help="Default: features,result.")] = None,
+    aggregate: Aggregate = None,
     frames: Annotated[
         int | None, typer.Option(min=2, help="How many frames; default: 50, with --labels all of them.")
     ] = None,
@@ -267,6 +277,7 @@ def curve(
 
     flags: dict[str, Any] = {
         "models": [model],
+        "aggregate": aggregate,
         "size": size,
         "rate": rate,
         "engine": engine,

@@ -179,7 +179,8 @@ def _evaluate(given: _Input, console: Console) -> _Found:
                 chosen = _policy(given.policy)
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
-        with progress(console, "frames", total_frames(intervals, frames)) as tick:
+        in_all = total_frames(intervals, frames, aggregate=given.subject.config.aggregate)
+        with progress(console, "frames", in_all) as tick:
             sequence = evaluate_sequence(given.subject, given.clip, intervals, tick)
     return _Found(pictures, sequence, policy)
 
@@ -208,7 +209,8 @@ def _runs(subject: Subject) -> str:
 
 def _carried(subject: Subject) -> str:
     config = subject.config
-    return f", by {config.models[0].level or config.level}, flow {config.flow.method}"
+    aggregated = ", key frames aggregated" if config.aggregate else ""
+    return f", by {config.models[0].level or config.level}, flow {config.flow.method}{aggregated}"
 
 
 def _print(console: Console, subject: Subject, wanted: Wanted, found: _Found) -> None:

@@ -85,7 +85,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What was measured, with the model on every frame as the point of reference."""
+    """What was measured, with the model on every frame, by itself, as the point of reference.
+
+    ``aggregates``: whether the points' key frames are aggregated, at level ``features``.
+    """
 
     film: Film
     measure: Measure
@@ -94,6 +97,7 @@ class Curve:
     per_frame: Point
     points: tuple[Point, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    aggregates: bool = False
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -169,14 +173,15 @@ def measure_curve(
     reference = [Trial(FixedInterval(1), counts=number == 0) for number in range(REFERENCE_RUNS)]
     subjects = {v.series[:2]: _varied(subject, v.flow, v.level) for v in variants}
     sums = [_Sum() for _ in range(1 + len(variants))]
-    first = _run(subject, film, reference[0], tick)
+    alone = subject.varied(aggregate=False)
+    first = _run(alone, film, reference[0], tick)
     truth = first.labels if film.truth is None else film.truth
     if film.truth is not None and not any((t < len(subject.classes)).any() for t in truth):
         raise UsageError(f"no frame of '{film.name}' has a pixel with a class; nothing can be scored")
     _add(sums[0], subject, first, truth, reference[0])
     plan = [reference[1:], *(trials_of(variant) for variant in variants)]
     for number, trial in in_turns(plan):
-        own = subject if number == 0 else subjects[variants[number - 1].series[:2]]
+        own = alone if number == 0 else subjects[variants[number - 1].series[:2]]
         _add(sums[number], subject, _run(own, film, trial, tick), truth, trial)
     owners = [None, *variants]
     points = [
@@ -184,11 +189,14 @@ def measure_curve(
         for total, variant in zip(sums, owners, strict=True)
     ]
     model, runs_on = subject.model.card.name, subject.model.runs_on
-    return Curve(film, measure, model, runs_on, points[0], tuple(points[1:]), skipped or {})
+    aggregates = subject.config.aggregate and any(variant.level == "features" for variant in variants)
+    return Curve(film, measure, model, runs_on, points[0], tuple(points[1:]), skipped or {}, aggregates)
 
 
 def _varied(subject: Subject, flow: str, level: str) -> Subject:
-    return subject.varied(flow={**subject.config.flow.model_dump(), "method": flow}, level=level)
+    aggregate = subject.config.aggregate and level == "features"
+    flows = {**subject.config.flow.model_dump(), "method": flow}
+    return subject.varied(flow=flows, level=level, aggregate=aggregate)
 
 
 def _why_not(subject: Subject, film: Film, named: bool) -> str | None:

@@ -41,6 +41,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),
+            "aggregate": config.aggregate,
             "threads": config.threads,
         },
         "measure": curve.measure,

@@ -40,7 +40,8 @@ def film_words(curve: Curve) -> str:
     width, height = film.info.size
     last = film.first + len(film) - 1
     rate = "" if film.info.rate is None else f" at {float(film.info.rate):.4g} frames a second"
-    return f"Frames {film.first} to {last} of {film_name(curve)}, {width}x{height}{rate}."
+    aggregated = " At level features key frames are aggregated." if curve.aggregates else ""
+    return f"Frames {film.first} to {last} of {film_name(curve)}, {width}x{height}{rate}.{aggregated}"
 
 
 def time_words(curve: Curve) -> str:

@@ -24,6 +24,8 @@ def evaluate_folder(
     ``tick`` is called after each. Raises :class:`UsageError` for files that are not as they should be, or hold
     no pixel with a class.
     """
+    if subject.config.aggregate:  # none of these pictures has anything to do with the one before it
+        subject = subject.varied(aggregate=False)
     counts = subject.no_counts()
     for size, group in _by_size(pairs).items():
         source = PairSource(str(group[0].picture.parent), group, size)

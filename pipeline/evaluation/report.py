@@ -53,6 +53,7 @@ def settings_of(subject: Subject) -> dict[str, Any]:
         "engine": engine,
         "precision": precision or None,
         "level": config.models[0].level or config.level,
+        "aggregate": config.aggregate,
         "flow": {"method": config.flow.method, "size": _size(config.flow.size)},
         "size": _size(config.size),
         "input_size": _size(config.models[0].size),

@@ -69,7 +69,9 @@ class IntervalScores:
 
 @dataclass(frozen=True, slots=True)
 class SequenceScores:
-    """Scores of a sequence: ``per_frame`` with the network on every frame, ``intervals`` from 1 up."""
+    """Scores of a sequence: ``per_frame`` with the network on every frame by itself, ``intervals`` from 1 up, which
+    differs from that where key frames are aggregated.
+    """
 
     frames: int
     per_frame: Scores
@@ -101,12 +103,16 @@ def evaluate_sequence(
     subject.check_classes(clip.classes)
     wanted = check_intervals(intervals, len(clip))
     repeats = _Repeats(subject, wanted)
-    per_frame = _run(subject, clip, FixedInterval(1), tick, repeats.add)
+    alone = subject.varied(aggregate=False) if subject.config.aggregate else subject
+    per_frame = _run(alone, clip, FixedInterval(1), tick, repeats.add)
     if not any(counts.any() for counts in per_frame):
         raise UsageError(
             f"none of the label maps of '{clip.name}' has a pixel with a class; nothing can be scored"
         )
-    found = {1: IntervalScores(1, (_total(per_frame),), (_total(per_frame),), repeats.scores(1))}
+    every = per_frame
+    if subject is not alone:
+        every = _run(subject, clip, FixedInterval(1, cuts=False), tick)
+    found = {1: IntervalScores(1, (_total(every),), (_total(every),), repeats.scores(1))}
     for interval in wanted[1:]:
         runs = [
             _run(subject, clip, FixedInterval(interval, phase, cuts=False), tick) for phase in range(interval)
@@ -115,12 +121,12 @@ def evaluate_sequence(
         found[interval] = IntervalScores(
             interval, tuple(map(_total, runs)), tuple(ages), repeats.scores(interval)
         )
-    return SequenceScores(len(clip), found[1].phases[0], found)
+    return SequenceScores(len(clip), _total(per_frame), found)
 
 
-def total_frames(intervals: Iterable[int], frames: int) -> int:
-    """How many frames :func:`evaluate_sequence` runs."""
-    return frames * sum({1, *intervals})
+def total_frames(intervals: Iterable[int], frames: int, *, aggregate: bool = False) -> int:
+    """How many frames :func:`evaluate_sequence` runs; ``aggregate``: the setting of its subject."""
+    return frames * (sum({1, *intervals}) + aggregate)
 
 
 def _run(
@@ -148,7 +154,7 @@ def _total(by_age: list[Counts]) -> Scores:
 class _Repeats:
     """Adds up what every phase of every interval would score, had it repeated its key frames' results.
 
-    What a key frame yields does not depend on the interval, so one run at interval 1 has them all.
+    What a key frame yields by itself does not depend on the interval, so one run at interval 1 has them all.
     """
 
     def __init__(self, subject: Subject, intervals: list[int]) -> None:

@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 from keywarp.engines.errors import KeywarpError, UsageError
 from keywarp.flow.base import KeyFlow, PairEstimator, PairFlow, PairSetup, Size, StepEstimator, StepFlow
 from keywarp.flow.build import make_estimator
-from keywarp.flow.keyframes import Cause, KeyframePolicy, Signals, watch, watches
-from keywarp.flow.motion import is_finite
+from keywarp.flow.keyframes import Cause, KeyframePolicy, Signals, begins_scene, watch, watches
+from keywarp.flow.motion import grid_size, is_finite, match
 from keywarp.flow.motion_vectors import VECTOR_CODECS
-from keywarp.models.base import KeyOutput, Model, Setup
+from keywarp.models.base import Earlier, KeyOutput, Model, Setup
 from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, STEP_FLOW, Propagation
@@ -47,6 +47,9 @@ class Propagate(Stage, Generic[Result]):
 
     A frame to which the flow is broken (not a number, or infinite) becomes a key frame, and so does the first of a
     new scene; what was carried along ends there.
+
+    Where the setup aggregates, a full run is given what the key frame before it carries, unless another scene has
+    begun since, or the flow to it is broken.
 
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
     frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
@@ -275,6 +278,7 @@ class Propagate(Stage, Generic[Result]):
 
     def _request(self, packet: Packet, cause: Cause) -> None:
         """Start the full run of this frame."""
+        earlier = self._earlier(packet)
         self._pending = KeySlot(packet.frame, cause)
         self._since_request = 0
 
@@ -282,9 +286,26 @@ class Propagate(Stage, Generic[Result]):
             with packet.span(f"{self.name}.prepare"):
                 image = self.model.prepare(packet.frame.picture)
             with packet.span(f"{self.name}.features"):
+                if earlier is not None:
+                    return self.model.features_with(image, earlier)
                 return self.model.features(image)
 
         self._pending.run(self._runner, work)
+
+    def _earlier(self, packet: Packet) -> Earlier[Result] | None:
+        """The key frame before this one, to be aggregated with it; None where it is not wanted or of no use."""
+        slot, previous, frame = self._current, self._previous, packet.frame
+        if not self._setup.aggregates or self._setup.level != "features" or slot is None or previous is None:
+            return None
+        if not self._advance(packet):
+            return None
+        flow, step = self._flow_to(slot, packet), self._step(packet)
+        with packet.span(f"{self.name}.signals"):
+            if begins_scene(key=slot.frame, previous=previous, now=frame, flow=flow, step=step):
+                return None
+            size = grid_size(flow)
+            found = match(slot.frame.gray(size), frame.gray(size), flow)
+        return Earlier(slot.output, flow, found)
 
     def _latest_finished(self) -> KeySlot[Result]:
         """The slot to propagate from; waits for the first one, since there is nothing to show before it."""

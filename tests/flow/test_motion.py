@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keywarp.flow.base import Field, KeyFlow, PairFlow, StepFlow
 from keywarp.flow.build import make_estimator
 from keywarp.flow.keyframes import AdaptiveShare, FixedInterval, Signals, watch, watches
-from keywarp.flow.motion import Gray, grid_size, is_cut, is_finite, measure
+from keywarp.flow.motion import Gray, grid_size, is_cut, is_finite, match, measure
 from keywarp.flow.scenes.street import StreetScene
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources.street import StreetSource
@@ -72,6 +72,33 @@ def test_contrast_and_light_do_not_matter() -> None:
     key, now = window(texture(0), 8), window(texture(0), 7)
     faint = measure(key // 4 + 20, now // 4 + 60, flow())
     assert faint.residual == pytest.approx(measure(key, now, flow()).residual, rel=0.15)
+
+
+def test_what_is_found_again_matches() -> None:
+    before, now = window(texture(0), 8), window(texture(0), 4)
+    right, wrong = match(before, now, flow(-4.0)), match(before, now, flow(4.0))
+    assert right.shape == (HEIGHT, WIDTH)
+    assert right.dtype == np.float32
+    assert right[:, 6:].min() > 0.85  # the mean brightness of what is in sight is not quite the same
+    assert wrong.mean() < 0.2
+    now[10:30, 40:60] = 255 - now[10:30, 40:60]  # something else is there
+    changed = match(before, now, flow(-4.0))
+    assert changed[12:28, 42:58].mean() < 0.2
+    np.testing.assert_array_equal(changed[40:, 6:], right[40:, 6:])
+
+
+def test_what_came_into_the_picture_does_not_match() -> None:
+    made = flow()
+    made.valid[:, :10] = False
+    picture = window(texture(0), 0)
+    found = match(picture, picture, made)
+    assert not found[:, :10].any()
+    assert (found[:, 10:] == 1).all()
+
+
+def test_another_light_matches_as_well() -> None:
+    picture = np.clip(window(texture(0), 0), 30, 200)
+    assert match(picture, picture + 40, flow()).min() == 1
 
 
 def test_invalid_cells_are_counted() -> None:

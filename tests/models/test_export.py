@@ -158,6 +158,13 @@ def test_height_and_width_are_symbols(parts: dict[str, bytes]) -> None:
         "key": {"image": [1, "H", "W", 3], **features},
         "warp_head": {"flow": [1, "h", "w", 2], **features},
         "warp_scale_head": {"flow": [1, "y", "x", 2], "scale": [1, 16, "y", "x"], **features},
+        "aggregate": {
+            "earlier_features": [1, 16, "h", "w"],
+            "flow": [1, "h", "w", 2],
+            "weight": [1, 1, "h", "w"],
+            "aggregated_features": [1, 16, "h", "w"],
+            **features,
+        },
     }
 
 
@@ -186,7 +193,7 @@ def test_a_model_is_written_with_its_card(network: ENet, tmp_path: Path) -> None
     )
     card = read_card(path)
     assert path.name == "small.json"
-    assert sorted(card.files) == ["key", "warp_head", "warp_scale_head", "weights"]
+    assert sorted(card.files) == ["aggregate", "key", "warp_head", "warp_scale_head", "weights"]
     for part in card.files:
         assert part_path(card, path, part).is_file()
     assert card.parameters == sum(p.numel() for p in network.parameters())

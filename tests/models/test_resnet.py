@@ -413,7 +413,7 @@ def test_a_card_says_what_is_carried_and_that_nothing_was_learned(card: Path) ->
     ]
     assert found.input.stride_px == 16
     assert "UNTRAINED" in found.provenance.recipe
-    assert sorted(found.files) == ["key", "warp_head", "warp_scale_head", "weights"]
+    assert sorted(found.files) == ["aggregate", "key", "warp_head", "warp_scale_head", "weights"]
 
 
 def test_a_published_backbone_is_named_in_the_card(published: dict[str, Tensor], tmp_path: Path) -> None:

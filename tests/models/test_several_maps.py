@@ -13,7 +13,7 @@ from keywarp.engines.build import get_engine
 from keywarp.engines.card import Provenance, file_entries
 from keywarp.engines.errors import ModelError
 from keywarp.flow.base import KeyFlow, PairFlow
-from keywarp.models.base import KeyOutput, Setup
+from keywarp.models.base import Earlier, KeyOutput, Setup
 from keywarp.models.card import Card, FeatureMap, InputCard
 from keywarp.models.export import to_onnx
 from keywarp.models.labels import CAMVID
@@ -49,6 +49,18 @@ class WarpScaleHead(nn.Module):
         return head(propagate_all([fine, coarse], flow, scale))
 
 
+class Aggregate(nn.Module):
+    """Both maps of two key frames, mixed by a weight on the first map's grid."""
+
+    def forward(
+        self, fine: Tensor, coarse: Tensor, old_fine: Tensor, old_coarse: Tensor, flow: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        new, weights = [fine, coarse], [weight, weight[..., ::2, ::2]]
+        warped = propagate_all([old_fine, old_coarse], flow)
+        mixed = [torch.lerp(a, b, part) for a, b, part in zip(new, warped, weights, strict=True)]
+        return mixed[0], mixed[1], head(mixed)
+
+
 def head(maps: list[Tensor]) -> Tensor:
     fine, coarse = maps
     labels = fine[:, 0] + 2 * coarse.mean(1).repeat_interleave(2, 1).repeat_interleave(2, 2)
@@ -72,6 +84,22 @@ def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "warp_head": to_onnx(WarpHead(), {**maps, **flow}, {**known, "flow": "1hw2"}),
         "warp_scale_head": to_onnx(
             WarpScaleHead(), {**maps, **other}, {**known, "flow": "1yx2", "scale": "13yx"}
+        ),
+        "aggregate": to_onnx(
+            Aggregate(),
+            {
+                **maps,
+                **{f"earlier_{name}": zeros for name, zeros in maps.items()},
+                **flow,
+                "weight": flow["flow"][..., 0][:, None],
+            },
+            {
+                **{f"{prefix}fine": "11hw" for prefix in ("", "earlier_", "aggregated_")},
+                **{f"{prefix}coarse": "12HW" for prefix in ("", "earlier_", "aggregated_")},
+                "flow": "1hw2",
+                "weight": "11hw",
+                "labels": "1ab",
+            },
         ),
     }
     paths = {name: folder / f"two.{name}.onnx" for name in parts}
@@ -151,6 +179,24 @@ def test_both_maps_have_their_part_of_the_scale_map(model: SegmentationModel, st
     assert_shifted(model.propagate(key, PairFlow(moved, valid, scale)).labels, key.result.labels // 2 * 2)
     scale[:] = np.array([1, 0, 0], np.float32)[:, None, None]
     assert_shifted(model.propagate(key, PairFlow(moved, valid, scale)).labels, key.result.labels % 2)
+
+
+def test_both_maps_are_mixed_with_earlier_ones(card_path: Path) -> None:
+    model = SegmentationModel(card_path)
+    model.open(Setup(get_engine("openvino"), aggregates=True, threads=1), SIZE)
+    old = full_run(model)
+    moved = field((16, 0), 8)
+    flow = KeyFlow(moved, np.ones(moved.shape[:2], np.bool_), 1)
+    black = model.prepare(Picture.from_bgr(np.zeros((SIZE[1], SIZE[0], 3), np.uint8)))
+    found = model.features_with(black, Earlier(old, flow, np.ones((6, 8), np.float32)))
+    # What was carried counts 0.7 and the black picture's zeros the rest, which rounding brings back.
+    for name in ("fine", "coarse"):
+        before = old.carried[name]
+        cells = 16 * before.shape[-1] // SIZE[0]
+        np.testing.assert_allclose(
+            found.carried[name][..., cells:], 0.7 * before[..., :-cells], atol=1e-5, err_msg=name
+        )
+    model.close()
 
 
 def test_a_scale_map_has_the_channels_of_all_maps(model: SegmentationModel) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from keywarp.engines.errors import KeywarpError, SourceError, UsageError
 from keywarp.flow.keyframes import Signals, make_policy
+from keywarp.models.base import Setup
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID
 from keywarp.models.metrics import Scores
@@ -209,6 +210,27 @@ def test_along_a_known_motion_old_results_stay_good() -> None:
     assert point.time_ms == pytest.approx(
         point.key_share * point.key_ms + (1 - point.key_share) * point.propagated_ms
     )
+
+
+def test_aggregation_is_of_the_points_at_level_features_and_said() -> None:
+    settings: list[bool] = []
+
+    class Watched(FakeModel):
+        def open(self, setup: Setup, frame_size: tuple[int, int]) -> None:
+            super().open(setup, frame_size)
+            settings.append(setup.aggregates)
+
+    subject = Subject(model=Watched(), aggregate=True)
+    variants = make_variants(["source"], ["features", "result"], ["fixed"], [4])
+    curve = measure_curve(subject, moving(), variants)
+    assert (
+        settings.count(True) == 4
+    )  # the phases by features, not those by result nor the model on every frame
+    assert len(settings) == 4 + 4 + REFERENCE_RUNS
+    assert "At level features key frames are aggregated." in curve_markdown(curve)
+    assert curve_report(curve, subject)["settings"]["aggregate"] is True
+    plain = measure_curve(fake(), moving(), variants)
+    assert "aggregated" not in curve_markdown(plain)
 
 
 def test_without_labels_the_measure_is_the_agreement_with_every_frame() -> None:

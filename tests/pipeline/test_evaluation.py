@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from keywarp.engines.errors import SourceError, UsageError
+from keywarp.models.base import Earlier, KeyOutput
 from keywarp.models.datasets import LabelMap, find_pairs
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID, ClassSet
@@ -92,6 +93,33 @@ def test_labels_without_a_single_class_are_an_error(tmp_path: Path) -> None:
     pairs = find_pairs(write_pairs(tmp_path / "set", [flat(1), flat(2)], [flat(255), flat(11)]))
     with pytest.raises(UsageError, match="none of the 2 label maps has a pixel with a class"):
         evaluate_folder(fake(), pairs)
+
+
+class Recursive(FakeModel):
+    """What it was given before counts for more than what it sees: each key frame says what the first one said."""
+
+    def features_with(self, image: Any, earlier: Earlier[Any]) -> KeyOutput[Any]:
+        super().features_with(image, earlier)
+        return earlier.output
+
+
+def test_key_frames_are_aggregated_but_not_the_network_on_every_frame(tmp_path: Path) -> None:
+    shown = [flat(label) for label in (3, 3, 5, 5, 5, 3)]
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    subject, ticks = Subject(model=Recursive(), aggregate=True), list[int]()
+    found = evaluate_sequence(subject, clip, [2], lambda: ticks.append(1))
+    assert found.per_frame.miou == 1
+    assert found.intervals[1].repeat_miou == 1
+    assert found.intervals[1].pixel_accuracy == found.intervals[2].pixel_accuracy == pytest.approx(3 / 6)
+    assert len(ticks) == total_frames([2], 6, aggregate=True) == 6 * (2 + 2)
+    figures = report(subject, {}, None, found)
+    assert figures["settings"]["aggregate"] is True
+    assert figures["intervals"]["1"]["cost"] == pytest.approx(1 - found.intervals[1].miou)
+
+
+def test_pictures_of_a_data_set_have_nothing_before_them(tmp_path: Path) -> None:
+    pairs = find_pairs(write_pairs(tmp_path / "set", [flat(label) for label in range(4)]))
+    assert evaluate_folder(Subject(model=Recursive(), aggregate=True), pairs).miou == 1
 
 
 # --- Sequences, by hand -----------------------------------------------------------------------------------

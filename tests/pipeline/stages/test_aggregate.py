@@ -1,0 +1,140 @@
+"""Aggregation in the propagate stage: which earlier key frame a full run is given, and along which flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keywarp.engines.errors import ModelError
+from keywarp.engines.fake import FakeEngine
+from keywarp.flow.fake import FakeFlow, FakePairFlow
+from keywarp.flow.keyframes import FixedInterval
+from keywarp.models.base import Earlier, Model, Setup
+from keywarp.models.fake import FakeModel
+from keywarp.pipeline.controls import Controls, Knobs
+from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
+from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.stages.propagate import Propagate
+
+from . import test_key_causes as scenes
+from .test_propagate import INFO, LateRunner, _marked, packet, run
+from .test_propagate_pairs import motion
+
+
+def stage(interval: int, **options: Any) -> Propagate[Any]:
+    info = options.pop("info", INFO)
+    made = Propagate(
+        options.pop("model", None) or FakeModel(),
+        Setup(FakeEngine({}), level=options.pop("level", "features"), aggregates=True),
+        policy=options.pop("policy", None) or FixedInterval(interval),
+        steps=options.pop("flow", None) or FakeFlow(2.0, 0.0),
+        result=SEGMENTATION,
+        **options,
+    )
+    made.open(info)
+    return made
+
+
+def given(perceive: Propagate[Any]) -> list[Earlier[Any]]:
+    model = perceive.model
+    assert isinstance(model, FakeModel)
+    return model.earlier
+
+
+def assert_moved(earlier: Earlier[Any], key: Packet, frames: int) -> None:
+    """``earlier`` is ``key``'s, seen from so many frames later, when all has moved two pixels a frame."""
+    assert earlier.output.result is key[SEGMENTATION]
+    np.testing.assert_allclose(earlier.flow.field[:, 8:], np.broadcast_to([-2.0 * frames, 0.0], (20, 32, 2)))
+    assert earlier.match.dtype == np.float32
+    assert np.all(earlier.match[:, 2 * frames :] > 0.98)
+    assert np.array_equal(earlier.match > 0, earlier.flow.valid)
+
+
+def test_a_full_run_is_given_the_key_frame_before_it() -> None:
+    perceive = stage(3)
+    packets = run(perceive, 7)
+    assert [p[PROPAGATION].is_key for p in packets] == [True, False, False] * 2 + [True]
+    first, second = given(perceive)  # frame 0 has nothing before it
+    assert_moved(first, packets[0], 3)
+    assert_moved(second, packets[3], 3)
+
+
+def test_with_every_frame_a_key_frame_it_is_the_frame_before() -> None:
+    perceive = stage(1)
+    packets = run(perceive, 4)
+    for earlier, before in zip(given(perceive), packets, strict=False):
+        assert_moved(earlier, before, 1)
+    assert len(given(perceive)) == 3
+
+
+def test_pairs_are_compared_once() -> None:
+    flow = FakePairFlow(motion)
+    perceive = stage(3, flow=flow)
+    packets = run(perceive, 5)
+    (earlier,) = given(perceive)
+    assert_moved(earlier, packets[0], 3)
+    assert flow.calls == ["open", *["pair"] * 4]
+
+
+def test_while_a_full_run_is_under_way_it_is_the_last_finished_one() -> None:
+    runner = LateRunner()
+    perceive = stage(3, runner=runner)
+    packets = run(perceive, 5)
+    runner.waiting[0]()
+    (earlier,) = given(perceive)
+    assert_moved(earlier, packets[0], 3)
+
+
+def test_at_level_result_there_is_none() -> None:
+    perceive = stage(2, level="result")
+    run(perceive, 5)
+    assert given(perceive) == []
+
+
+def test_a_change_of_level_begins_anew() -> None:
+    controls = Controls(Knobs(interval=2, level="features", flow="lk", opacity=0.5))
+    perceive = stage(2, controls=controls)
+    run(perceive, 3)
+    assert len(given(perceive)) == 1
+    controls.change({"level": "result"})
+    for index in range(3, 7):
+        perceive.process(packet(index))
+    assert len(given(perceive)) == 1
+    controls.change({"level": "features"})
+    for index in range(7, 10):
+        perceive.process(packet(index))
+    assert len(given(perceive)) == 2
+
+
+def test_nothing_is_taken_over_a_gap_nor_into_a_frozen_frame() -> None:
+    perceive = stage(2)
+    for index, marks in enumerate([{}, {}, {"after_gap": True}, {"frozen": True}, {}]):
+        perceive.process(_marked(index, **marks))
+    assert given(perceive) == []
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+def test_nothing_is_taken_from_another_scene(cuts: bool) -> None:
+    perceive = stage(2, policy=FixedInterval(2, cuts=cuts), flow=FakeFlow(), info=scenes.INFO)
+    for index, scene in enumerate([0, 0, 1, 1, 1]):  # a cut just where a key frame is due
+        perceive.process(scenes.packet(index, scene))
+    (earlier,) = given(perceive)
+    assert earlier.match.min() == 1.0
+
+
+def test_nothing_is_taken_along_a_broken_flow() -> None:
+    perceive = stage(2, flow=scenes.BrokenFlow((2,)), info=scenes.INFO)
+    for index in range(5):
+        perceive.process(scenes.packet(index))
+    assert len(given(perceive)) == 1  # frame 4's; frame 2 runs by itself
+
+
+def test_a_model_that_cannot_says_so() -> None:
+    class Old(FakeModel):
+        features_with = Model.features_with
+
+    perceive = stage(2, model=Old())
+    with pytest.raises(ModelError, match=r"model 'fake' cannot aggregate key frames; leave --aggregate out"):
+        run(perceive, 3)
