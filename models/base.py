@@ -88,6 +88,8 @@ class Model(ABC, Generic[Result]):
     """
 
     card: Card
+    can_aggregate: bool = False
+    """Whether :meth:`features_with` works."""
 
     @abstractmethod
     def open(self, setup: Setup, frame_size: Size) -> None:

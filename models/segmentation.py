@@ -45,6 +45,7 @@ class SegmentationModel(Model[SegmentationMap]):
     def __init__(self, card_path: Path) -> None:
         self.card: Card = read_card(card_path)
         self.classes = _class_set(self.card)
+        self.can_aggregate = "aggregate" in self.card.files
         self._card_path = card_path
         self._setup: Setup | None = None
         self._frame_size: Size = (0, 0)

@@ -130,9 +130,9 @@ class RunConfig(_Strict):
 
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
     ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``aggregate``:
-    mix the features of each key frame with those of the one before it; results have none. ``size``: the frames'
-    size in the graph and in the outputs (None: the source's). ``flow``: where no method is named it is
-    ``lk``, and ``dis``, the quickest, where nothing but results is carried.
+    mix the features of each key frame with those of the one before it (None: ``adaptive`` does, where it can).
+    ``size``: the frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method is
+    named it is ``lk``, and ``dis``, the quickest, where nothing but results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -143,7 +143,7 @@ class RunConfig(_Strict):
     interval: Interval = 10
     policy: str = "fixed"
     level: LevelName = "features"
-    aggregate: bool = False
+    aggregate: bool | None = None
     flow: FlowConfig = FlowConfig()
     size: SizeText | None = None
     rate: Annotated[float, Field(gt=0)] | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
+from keywarp.flow.base import PairEstimator, StepEstimator
 from keywarp.flow.build import make_estimator, wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.base import Model, Setup
@@ -191,11 +192,13 @@ class Run:
         return stages
 
     def _propagate(self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None) -> Stage:
-        config = self.config
+        config, policy = self.config, self._policy(entry)
+        # One for each model: they run side by side, and an estimator takes one call at a time.
+        flow = make_estimator(config.flow.method, config.flow.size)
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
             level=entry.level or config.level,
-            aggregates=config.aggregate,
+            aggregates=aggregates(config, model, policy, flow),
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,
@@ -203,11 +206,10 @@ class Run:
         return Propagate(
             model,
             setup,
-            policy=self._policy(entry),
+            policy=policy,
             controls=self.controls,
             flow_size=config.flow.size,
-            # One for each model: they run side by side, and an estimator takes one call at a time.
-            steps=make_estimator(config.flow.method, config.flow.size),
+            steps=flow,
             result=SEGMENTATION.of(name) if name else SEGMENTATION,
             propagation=PROPAGATION.of(name) if name else PROPAGATION,
             name=f"perceive-{name}" if name else "perceive",
@@ -265,6 +267,17 @@ class Run:
     def page_url(self) -> str | None:
         """Where the page is, with the token that it takes; None without a page, and before it is open."""
         return None if self._page is None else self._page.url
+
+
+def aggregates(
+    config: RunConfig, model: Model[Any], policy: KeyframePolicy, flow: StepEstimator | PairEstimator
+) -> bool:
+    """Whether a model's key frames are aggregated, at level features: as the configuration says; where it says
+    nothing, as the policy does, if the model can and there is no scale map to stand in the way.
+    """
+    if config.aggregate is not None:
+        return config.aggregate
+    return policy.aggregates and model.can_aggregate and isinstance(flow, StepEstimator)
 
 
 def _name_of(source: Source | str) -> str:

@@ -32,9 +32,12 @@ class AdaptiveShare(KeyframePolicy):
     it, it says how quickly propagation loses here. Each frame brings the next key frame nearer by the share, times
     this rate by its mean over the stream so far, 1/3 to 3. So nothing depends on what scene, size or contrast the
     stream has: a steady stream gets a fixed interval. What is too much when a key frame is due counts for the next.
+
+    Key frames are aggregated: each place is renewed as far as it changed, as key frames come where pictures do.
     """
 
     needs_motion = True
+    aggregates = True
 
     def __init__(self, share: float, *, cuts: bool = True) -> None:
         super().__init__(cuts=cuts)

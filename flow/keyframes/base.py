@@ -35,11 +35,13 @@ class KeyframePolicy(ABC):
 
     A policy is asked once or twice for a frame: without ``motion`` and ``cut``, which cost a flow, and with them if
     that did not settle it. They are measured only where they are wanted: ``cuts`` says whether a new scene makes a
-    key frame, ``needs_motion`` whether the policy decides by motion. One stream uses a policy at a time.
+    key frame, ``needs_motion`` whether the policy decides by motion. ``aggregates``: whether key frames take in
+    those before them, where a run does not say. One stream uses a policy at a time.
     """
 
     name: str
     needs_motion: bool = False
+    aggregates: bool = False
 
     def __init__(self, *, cuts: bool = True) -> None:
         self.cuts = cuts

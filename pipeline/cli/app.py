@@ -177,7 +177,8 @@ def evaluate(
         str | None, typer.Option(help="Which pictures of DIR: DIR/NAME, labels in DIR/NAME_labels.")
     ] = None,
     sequence: Annotated[
-        str | None, typer.Option(help="A labelled sequence: a folder of pictures, or a video file.")
+        str | None,
+        typer.Option(help="A labelled sequence: a folder of pictures, a video file, or street:OPTIONS."),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="The sequence's labels, PNGs; default: SEQUENCE_labels.")

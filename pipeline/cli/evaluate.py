@@ -179,7 +179,7 @@ def _evaluate(given: _Input, console: Console) -> _Found:
                 chosen = _policy(given.policy)
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
-        in_all = total_frames(intervals, frames, aggregate=given.subject.config.aggregate)
+        in_all = total_frames(intervals, frames, aggregate=bool(given.subject.config.aggregate))
         with progress(console, "frames", in_all) as tick:
             sequence = evaluate_sequence(given.subject, given.clip, intervals, tick)
     return _Found(pictures, sequence, policy)

@@ -58,6 +58,11 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
     caption = (
         f"Key frames by cause: {causes}. Fixed: interval {between}, brought to the same share of key frames."
     )
+    if policy.unaggregated is not None:
+        caption += (
+            f" The policy's key frames are aggregated (docs/keyframes.md), the fixed ones are not; which frames "
+            f"they are gains {_percent(policy.unaggregated.miou - fixed)} by itself."
+        )
     _print(console, f"One run with the policy {policy.policy}", table, caption)
 
 

@@ -10,7 +10,7 @@ from statistics import fmean, median
 from typing import Literal
 
 from keywarp.engines.errors import KeywarpError, UsageError
-from keywarp.flow.keyframes import FixedInterval
+from keywarp.flow.keyframes import FixedInterval, make_policy
 from keywarp.models.metrics import Counts, Scores
 from keywarp.pipeline.evaluation import Subject
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
@@ -87,7 +87,7 @@ class Point:
 class Curve:
     """What was measured, with the model on every frame, by itself, as the point of reference.
 
-    ``aggregates``: whether the points' key frames are aggregated, at level ``features``.
+    ``aggregated``: the policies whose key frames are aggregated, at level ``features``.
     """
 
     film: Film
@@ -97,7 +97,7 @@ class Curve:
     per_frame: Point
     points: tuple[Point, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
-    aggregates: bool = False
+    aggregated: tuple[str, ...] = ()
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -189,12 +189,18 @@ def measure_curve(
         for total, variant in zip(sums, owners, strict=True)
     ]
     model, runs_on = subject.model.card.name, subject.model.runs_on
-    aggregates = subject.config.aggregate and any(variant.level == "features" for variant in variants)
-    return Curve(film, measure, model, runs_on, points[0], tuple(points[1:]), skipped or {}, aggregates)
+    aggregated = dict.fromkeys(
+        variant.policy
+        for variant in variants
+        if subjects[variant.series[:2]].aggregates(make_policy(variant.policy, variant.interval))
+    )
+    return Curve(
+        film, measure, model, runs_on, points[0], tuple(points[1:]), skipped or {}, tuple(aggregated)
+    )
 
 
 def _varied(subject: Subject, flow: str, level: str) -> Subject:
-    aggregate = subject.config.aggregate and level == "features"
+    aggregate = subject.config.aggregate if level == "features" else False
     flows = {**subject.config.flow.model_dump(), "method": flow}
     return subject.varied(flow=flows, level=level, aggregate=aggregate)
 

@@ -12,7 +12,7 @@ from .axes import Axis, log_ticks, tick_text
 from .drawing import WHITE, Drawing, Line, Marker, Shape, Text
 from .measure import Curve, Point
 from .variants import Variant
-from .words import MEANING, TITLE, film_name, film_words, time_words
+from .words import MEANING, TITLE, aggregation_words, film_name, film_words, time_words
 
 _SIZE = (1200, 760)
 _MARGIN_PX = 24
@@ -121,7 +121,7 @@ def _by_series(curve: Curve) -> dict[tuple[str, str, str], list[Point]]:
 
 
 def _draw_title(drawing: Drawing, curve: Curve) -> None:
-    lines = [MEANING[curve.measure], film_words(curve), time_words(curve)]
+    lines = [MEANING[curve.measure], film_words(curve), time_words(curve), aggregation_words(curve)]
     title = f"{TITLE[curve.measure]}: {film_name(curve)}, {curve.model} on {curve.runs_on}"
     drawing.add(Text((_MARGIN_PX, 40), title, _TITLE_PX, _INK, BOLD))
     for number, line in enumerate(lines):

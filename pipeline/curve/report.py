@@ -9,7 +9,7 @@ from typing import Any
 from keywarp.pipeline.evaluation import Subject
 
 from .measure import Curve, Measure, Point
-from .words import COLUMNS, MEANING, TIME, TITLE, film_name, film_words, time_words
+from .words import COLUMNS, MEANING, TIME, TITLE, aggregation_words, film_name, film_words, time_words
 
 SCHEMA = "keywarp.curve/1"
 """The layout of :func:`curve_report`."""
@@ -41,7 +41,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),
-            "aggregate": config.aggregate,
+            "aggregated": list(curve.aggregated),
             "threads": config.threads,
         },
         "measure": curve.measure,
@@ -70,6 +70,7 @@ def curve_notes(curve: Curve) -> list[str]:
         MEANING[curve.measure],
         TIME,
         time_words(curve),
+        aggregation_words(curve),
         COLUMNS[curve.measure],
     ]
 

@@ -44,7 +44,7 @@ class Delayed(KeyframePolicy):
     def __init__(self, policy: KeyframePolicy, phase: int) -> None:
         super().__init__(cuts=policy.cuts)
         self.name = policy.name
-        self.needs_motion = policy.needs_motion
+        self.needs_motion, self.aggregates = policy.needs_motion, policy.aggregates
         self._policy, self._phase = policy, phase
 
     def cause(self, signals: Signals) -> Cause | None:

@@ -40,8 +40,14 @@ def film_words(curve: Curve) -> str:
     width, height = film.info.size
     last = film.first + len(film) - 1
     rate = "" if film.info.rate is None else f" at {float(film.info.rate):.4g} frames a second"
-    aggregated = " At level features key frames are aggregated." if curve.aggregates else ""
-    return f"Frames {film.first} to {last} of {film_name(curve)}, {width}x{height}{rate}.{aggregated}"
+    return f"Frames {film.first} to {last} of {film_name(curve)}, {width}x{height}{rate}."
+
+
+def aggregation_words(curve: Curve) -> str:
+    """Which points' key frames take in those before them."""
+    if not curve.aggregated:
+        return "No key frame takes in those before it (--aggregate)."
+    return f"At level features these policies' key frames take in those before them: {', '.join(curve.aggregated)}."
 
 
 def time_words(curve: Curve) -> str:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from keywarp.engines.errors import UsageError
+from keywarp.flow.base import Size
+from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.datasets import LabelMap, labels_beside, pair_up
-from keywarp.models.labels import ClassSet
+from keywarp.models.labels import CAMVID, ClassSet
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.picture import Pixels
 from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.sources.images import find_images, natural_order
 from keywarp.pipeline.sources.location import check_exists
 from keywarp.pipeline.sources.parse import open_source
+from keywarp.pipeline.sources.street import StreetSource
 from keywarp.pipeline.stage import StreamInfo
 
 from .pictures import PairSource
@@ -22,6 +27,33 @@ from .pictures import PairSource
 _MOST_BYTES = 1 << 30
 # A decoded frame, the forms that models and flow ask of it, and its truth.
 _BYTES_A_PIXEL = 6
+
+
+class Truth(Protocol):
+    """The true classes of one frame, such as a :class:`LabelMap`."""
+
+    def read(self, classes: ClassSet) -> Pixels:
+        """(H, W) uint8: a class, or VOID."""
+        ...
+
+    def check_size(self, size: Size, owner: str = "picture") -> None:
+        """Raise :class:`UsageError` unless this has the width and height of its frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnTruth:
+    """The true classes of a frame of the drawn street."""
+
+    scene: StreetScene
+    number: int
+
+    def read(self, classes: ClassSet) -> Pixels:
+        """(H, W) uint8: those of CamVid."""
+        return self.scene.frame(self.number).classes
+
+    def check_size(self, size: Size, owner: str = "picture") -> None:
+        """They were drawn together."""
 
 
 class Clip:
@@ -35,7 +67,7 @@ class Clip:
         self,
         name: str,
         make_source: Callable[[], Source],
-        labels: Sequence[LabelMap],
+        labels: Sequence[Truth],
         classes: ClassSet,
         *,
         most_bytes: int = _MOST_BYTES,
@@ -57,7 +89,8 @@ class Clip:
     @property
     def places(self) -> set[Path]:
         """The files and folders that frames and labels are in."""
-        return {*self._info.paths, *(label.path.parent for label in self._labels)}
+        folders = (label.path.parent for label in self._labels if isinstance(label, LabelMap))
+        return {*self._info.paths, *folders}
 
     def source(self) -> Source:
         """A source of all frames, from the first on."""
@@ -84,19 +117,21 @@ class Clip:
                 "each frame needs its own, in natural order of their names (2 before 10)"
             )
 
-    def _checked(self, label: LabelMap) -> Pixels | None:
+    def _checked(self, label: Truth) -> Pixels | None:
         label.check_size(self._info.size, "frame")
         values = label.read(self.classes)
         return values if self._is_kept else None
 
 
 def read_clip(place: str | Path, labels: Path | None, classes: ClassSet, *, vectors: bool = False) -> Clip:
-    """The sequence in a folder of pictures or a video file, with its labels (None: those in ``PLACE_labels``).
-    ``vectors``: a video's frames carry their motion vectors.
+    """The sequence in a folder of pictures or a video file, with its labels (None: those in ``PLACE_labels``), or a
+    drawn street (``street:`` with its options). ``vectors``: a video's frames carry their motion vectors.
 
     Pictures come in natural order, each with the PNG of its name. The frames of a video take the PNGs in natural
     order, as many as there are frames.
     """
+    if str(place).startswith("street:"):
+        return _street(str(place), labels, classes)
     path = Path(place).expanduser()
     check_exists(path, "sequence")
     folder = labels or labels_beside(path.with_suffix("") if path.is_file() else path)
@@ -128,6 +163,23 @@ def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool) -> Clip:
         return source
 
     return Clip(str(path), make, [LabelMap(p) for p in found], classes)
+
+
+def _street(text: str, labels: Path | None, classes: ClassSet) -> Clip:
+    if labels is not None:
+        raise UsageError("street: has labels of its own; leave --labels out")
+    if classes.names != CAMVID.names:
+        raise UsageError(f"street: has the classes of '{CAMVID.name}', the model those of '{classes.name}'")
+    source = open_source(text)
+    assert isinstance(source, StreetSource)
+    length = source.scene.length
+    if length is None or source.is_live:
+        raise UsageError(
+            f"'{text}' cannot be run again and again; give it a length, such as street:length=300"
+        )
+    return Clip(
+        text, lambda: open_source(text), [DrawnTruth(source.scene, n) for n in range(length)], classes
+    )
 
 
 class Replay(Source):

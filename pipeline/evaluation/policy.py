@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from statistics import fmean
 
-from keywarp.flow.keyframes import KeyframePolicy
+from keywarp.flow.keyframes import FixedInterval, KeyframePolicy
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.keys import PROPAGATION
 
@@ -19,12 +19,17 @@ from .subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class PolicyScores:
-    """One run over a sequence, from its first frame on. ``by_cause``: its key frames by why they became such."""
+    """One run over a sequence, from its first frame on. ``by_cause``: its key frames by why they became such.
+
+    ``unaggregated``: where the policy's key frames are aggregated, and those of fixed intervals are not, the scores
+    of the same key frames without; None otherwise.
+    """
 
     policy: str
     frames: int
     by_cause: Mapping[str, int]
     scores: Scores
+    unaggregated: Scores | None = None
 
     @property
     def share(self) -> float:
@@ -59,8 +64,21 @@ def fixed_share(interval: int, frames: int) -> float:
 def evaluate_policy(
     subject: Subject, clip: Clip, name: str, policy: KeyframePolicy, tick: Callable[[], None] = lambda: None
 ) -> PolicyScores:
-    """Run ``clip`` once with the key frames that ``policy`` chooses. ``tick`` is called after each frame."""
+    """Run ``clip`` with the key frames that ``policy`` chooses: once, and once more where only its key frames are
+    aggregated. ``tick`` is called after each frame of the first run.
+    """
     subject.check_classes(clip.classes)
+    scores, by_cause = _run(subject, clip, policy, tick)
+    unaggregated = None
+    if subject.aggregates(policy) and not subject.aggregates(FixedInterval(1)):
+        unaggregated, _ = _run(subject.varied(aggregate=False), clip, policy)
+    return PolicyScores(name, len(clip), by_cause, scores, unaggregated)
+
+
+def _run(
+    subject: Subject, clip: Clip, policy: KeyframePolicy, tick: Callable[[], None] = lambda: None
+) -> tuple[Scores, dict[str, int]]:
+    """The scores of a run, and its key frames by their cause."""
     counts, by_cause = subject.no_counts(), Counter[str]()
     with closing(subject.packets(clip.source(), policy)) as packets:
         for number, packet in enumerate(packets):
@@ -69,4 +87,4 @@ def evaluate_policy(
             if propagation.is_key and propagation.cause is not None:
                 by_cause[propagation.cause] += 1
             tick()
-    return PolicyScores(name, len(clip), dict(by_cause), Scores(counts))
+    return Scores(counts), dict(by_cause)

@@ -94,8 +94,10 @@ def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str,
 
 
 def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, Any]:
-    """The figures of a policy; ``gain`` is what it scores above fixed intervals at the same share of key frames."""
-    fixed = policy.fixed_miou(sequence)
+    """The figures of a policy. ``gain`` is what it scores above fixed intervals at the same share of key frames,
+    ``unaggregated_gain`` the part of it that is due to which frames they are, where they alone are aggregated.
+    """
+    fixed, alone = policy.fixed_miou(sequence), policy.unaggregated
     return {
         "name": policy.policy,
         "key_share": policy.share,
@@ -105,6 +107,7 @@ def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, 
         "cost": _number(sequence.per_frame.miou - policy.scores.miou),
         "fixed_miou": _number(fixed),
         "gain": _number(policy.scores.miou - fixed),
+        "unaggregated_gain": None if alone is None else _number(alone.miou - fixed),
     }
 
 

@@ -103,7 +103,7 @@ def evaluate_sequence(
     subject.check_classes(clip.classes)
     wanted = check_intervals(intervals, len(clip))
     repeats = _Repeats(subject, wanted)
-    alone = subject.varied(aggregate=False) if subject.config.aggregate else subject
+    alone = subject.varied(aggregate=False) if subject.aggregates(FixedInterval(1)) else subject
     per_frame = _run(alone, clip, FixedInterval(1), tick, repeats.add)
     if not any(counts.any() for counts in per_frame):
         raise UsageError(

@@ -11,6 +11,7 @@ import numpy as np
 from keywarp.engines.build import get_engine
 from keywarp.engines.errors import UsageError
 from keywarp.engines.reuse import ReusingEngine
+from keywarp.flow.build import make_estimator
 from keywarp.flow.keyframes import KeyframePolicy
 from keywarp.models.base import Model
 from keywarp.models.build import load_model
@@ -21,7 +22,7 @@ from keywarp.pipeline.config import RunConfig, make_config
 from keywarp.pipeline.keys import SEGMENTATION
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.picture import Pixels
-from keywarp.pipeline.run import Parts, Run
+from keywarp.pipeline.run import Parts, Run, aggregates
 from keywarp.pipeline.sources.base import Source
 
 
@@ -61,6 +62,13 @@ class Subject:
                 f"model '{self.model.card.name}' has the classes of '{self.classes.name}', the data those of "
                 f"'{classes.name}'; give a model or data with the other's classes"
             )
+
+    def aggregates(self, policy: KeyframePolicy) -> bool:
+        """Whether key frames that ``policy`` chooses take in those before them."""
+        config = self.config
+        if (config.models[0].level or config.level) != "features":
+            return False
+        return aggregates(config, self.model, policy, make_estimator(config.flow.method, config.flow.size))
 
     def packets(self, source: Source, policy: KeyframePolicy) -> Generator[Packet, None, None]:
         """Run over ``source`` with the key frames that ``policy`` chooses."""

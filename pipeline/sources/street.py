@@ -52,6 +52,11 @@ class StreetSource(Source):
         """The same street, for the caller to ask for the truth of a frame by its index; one thread at a time."""
         return self._scene
 
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come by the clock."""
+        return self._live
+
     def open(self) -> StreamInfo:
         """Build the street and draw its first frame, which takes longest."""
         self._pace = Pace()

@@ -79,9 +79,9 @@ def test_what_is_found_again_matches() -> None:
     right, wrong = match(before, now, flow(-4.0)), match(before, now, flow(4.0))
     assert right.shape == (HEIGHT, WIDTH)
     assert right.dtype == np.float32
-    assert right[:, 6:].min() > 0.85  # the mean brightness of what is in sight is not quite the same
+    assert right[:, 6:].min() > 0.8  # the mean brightness of what is in sight is not quite the same
     assert wrong.mean() < 0.2
-    now[10:30, 40:60] = 255 - now[10:30, 40:60]  # something else is there
+    now[10:30, 40:60] = now[30:10:-1, 40:60]  # something else is there, as bright
     changed = match(before, now, flow(-4.0))
     assert changed[12:28, 42:58].mean() < 0.2
     np.testing.assert_array_equal(changed[40:, 6:], right[40:, 6:])

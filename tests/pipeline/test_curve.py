@@ -227,10 +227,25 @@ def test_aggregation_is_of_the_points_at_level_features_and_said() -> None:
         settings.count(True) == 4
     )  # the phases by features, not those by result nor the model on every frame
     assert len(settings) == 4 + 4 + REFERENCE_RUNS
-    assert "At level features key frames are aggregated." in curve_markdown(curve)
-    assert curve_report(curve, subject)["settings"]["aggregate"] is True
-    plain = measure_curve(fake(), moving(), variants)
-    assert "aggregated" not in curve_markdown(plain)
+    said = "At level features these policies' key frames take in those before them: fixed."
+    assert said in curve_markdown(curve)
+    assert curve_report(curve, subject)["settings"]["aggregated"] == ["fixed"]
+
+
+@pytest.mark.parametrize(
+    ("given", "policies"), [(None, ("adaptive",)), (True, ("fixed", "adaptive")), (False, ())]
+)
+def test_where_nothing_else_is_said_adaptive_key_frames_are_aggregated(
+    given: bool | None, policies: tuple[str, ...]
+) -> None:
+    model = FakeModel()
+    model.can_aggregate = True
+    subject = Subject(model=model, aggregate=given)
+    variants = make_variants(["source"], ["features"], ["fixed", "adaptive"], [4])
+    curve = measure_curve(subject, moving(), variants)
+    assert curve.aggregated == policies
+    assert bool(model.earlier) is bool(policies)
+    assert ("No key frame takes in those before it" in curve_markdown(curve)) is not bool(policies)
 
 
 def test_without_labels_the_measure_is_the_agreement_with_every_frame() -> None:

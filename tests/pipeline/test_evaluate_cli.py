@@ -74,7 +74,7 @@ def test_a_split_and_its_frames_as_a_sequence_agree(call: Call, street: Path) ->
         "engine": "openvino",
         "precision": "f32",
         "level": "features",
-        "aggregate": False,
+        "aggregate": None,
         "flow": {"method": RunConfig().flow.method, "size": None},
         "size": None,
         "input_size": None,

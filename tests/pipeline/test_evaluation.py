@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keywarp.engines.errors import SourceError, UsageError
+from keywarp.engines.errors import KeywarpError, SourceError, UsageError
+from keywarp.flow.keyframes import make_policy
+from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.base import Earlier, KeyOutput
 from keywarp.models.datasets import LabelMap, find_pairs
 from keywarp.models.fake import FakeModel
@@ -25,6 +27,7 @@ from keywarp.pipeline.evaluation import (
     SequenceScores,
     Subject,
     evaluate_folder,
+    evaluate_policy,
     evaluate_sequence,
     read_clip,
 )
@@ -117,9 +120,53 @@ def test_key_frames_are_aggregated_but_not_the_network_on_every_frame(tmp_path: 
     assert figures["intervals"]["1"]["cost"] == pytest.approx(1 - found.intervals[1].miou)
 
 
+def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> None:
+    shown = [flat(label) for label in (3, 3, 5, 5, 5, 3)]
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    model = Recursive()
+    model.can_aggregate = True
+    policy = make_policy("adaptive:share=0.5", 10)
+    scores = evaluate_policy(Subject(model=model), clip, "adaptive", policy)
+    assert scores.unaggregated is not None
+    assert scores.scores.pixel_accuracy == pytest.approx(3 / 6)
+    assert scores.unaggregated.pixel_accuracy > 3 / 6
+    assert sum(scores.by_cause.values()) == 3
+    both = evaluate_policy(Subject(model=model, aggregate=True), clip, "adaptive", policy)
+    assert both.scores.pixel_accuracy == pytest.approx(3 / 6)
+    assert both.unaggregated is None
+    neither = evaluate_policy(Subject(model=model, aggregate=False), clip, "adaptive", policy)
+    assert neither.scores.pixel_accuracy == scores.unaggregated.pixel_accuracy
+    assert neither.unaggregated is None
+
+
 def test_pictures_of_a_data_set_have_nothing_before_them(tmp_path: Path) -> None:
     pairs = find_pairs(write_pairs(tmp_path / "set", [flat(label) for label in range(4)]))
     assert evaluate_folder(Subject(model=Recursive(), aggregate=True), pairs).miou == 1
+
+
+def test_the_street_is_a_sequence_with_labels_of_its_own() -> None:
+    text = "street:seed=3,size=64x48,length=4"
+    clip = read_clip(text, None, CAMVID)
+    assert (clip.name, len(clip), clip.places) == (text, 4, set())
+    scene = StreetScene(size=(64, 48), rate=30, length=4, seed=3)
+    for number, frame in enumerate(clip.source().frames()):
+        np.testing.assert_array_equal(clip.truth(number), scene.frame(number).classes)
+        np.testing.assert_array_equal(frame.bgr, scene.frame(number).bgr)
+    assert evaluate_sequence(fake(level="result"), clip, [2]).intervals[2].miou > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "message"),
+    [
+        ("street:length=4", Path("labels"), "labels of its own; leave --labels out"),
+        ("street:length=endless", None, "cannot be run again and again; give it a length"),
+        ("street:length=4,live=1", None, "cannot be run again and again"),
+        ("street:lenght=4", None, "did you mean"),
+    ],
+)
+def test_streets_that_cannot_be_sequences_are_refused(text: str, labels: Path | None, message: str) -> None:
+    with pytest.raises(KeywarpError, match=message):
+        read_clip(text, labels, CAMVID)
 
 
 # --- Sequences, by hand -----------------------------------------------------------------------------------
