@@ -123,7 +123,7 @@ class Model(ABC, Generic[Result]):
 
         Raises ModelError where this model cannot do that.
         """
-        raise ModelError(f"model '{self.card.name}' cannot aggregate key frames; leave --aggregate out")
+        raise ModelError(f"model '{self.card.name}' cannot aggregate key frames; use --no-aggregate")
 
     @abstractmethod
     def propagate(self, key: KeyOutput[Result], flow: KeyFlow | PairFlow) -> Result:

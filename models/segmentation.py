@@ -50,11 +50,10 @@ class SegmentationModel(Model[SegmentationMap]):
         self._setup: Setup | None = None
         self._frame_size: Size = (0, 0)
         self._input_size: Size = (0, 0)
-        self._key: Session | None = None
+        self._keys: dict[tuple[str, ...], Session] = {}
         self._warp_head: Session | None = None
         self._warp_scale_head: Session | None = None
         self._aggregate: Session | None = None
-        self._key_outputs: tuple[str, ...] = ()
         self._grid: Size = (0, 0)
         self._runs_on = ""
 
@@ -75,6 +74,9 @@ class SegmentationModel(Model[SegmentationMap]):
 
     def open(self, setup: Setup, frame_size: Size) -> None:
         """Compile for one frame size and run once, so that the first frame is as fast as the others."""
+        self.close()
+        if setup.aggregates:
+            self._check_part("aggregate", "mixes the features of key frames")
         self._setup = setup
         self._frame_size = frame_size
         self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
@@ -103,8 +105,8 @@ class SegmentationModel(Model[SegmentationMap]):
         return self._mixed(self._infer_key(image), earlier)
 
     def _infer_key(self, image: Array) -> Mapping[str, Array]:
-        assert self._key is not None, "open comes first"
-        return self._key.infer({"image": image})
+        assert self._keys, "open comes first"
+        return self._keys[self._key_outputs].infer({"image": image})
 
     def _mixed(
         self, maps: Mapping[str, Array], earlier: Earlier[SegmentationMap] | None
@@ -157,7 +159,7 @@ class SegmentationModel(Model[SegmentationMap]):
         if self._aggregates and self.card.maps_of("warp_scale_head") != self.card.maps_of("warp_head"):
             raise ModelError(
                 f"model '{self.card.name}' cannot aggregate key frames beside a flow with a scale map, which "
-                "multiplies other features than those that it mixes; leave --aggregate out, or use --flow lk"
+                "multiplies other features than those that it mixes; use --no-aggregate, or --flow lk"
             )
         if self._warp_scale_head is not None and grid == self._grid:
             return
@@ -195,17 +197,11 @@ class SegmentationModel(Model[SegmentationMap]):
         """Compile what the level needs, unless that was done before."""
         assert self._setup is not None
         threads = self._setup.threads
-        if self._aggregates:
-            self._check_part("aggregate", "mixes the features of key frames")
-        outputs = (
-            self._maps if self._aggregates else (*self._maps, "labels")
-        )  # the mixture's labels are wanted
-        if outputs != self._key_outputs:
+        outputs = self._key_outputs
+        if outputs not in self._keys:
             plan = self._compile("key", {"image": self._image_shape()}, outputs)
-            if self._key is not None:
-                self._key.close()
             self._runs_on = f"{plan.engine} {plan.precision}"
-            self._key, self._key_outputs = plan.session(threads=threads, buffers=2), outputs
+            self._keys[outputs] = plan.session(threads=threads, buffers=2)
         maps = self._feature_shapes("warp_head")
         if self._carries_features and self._warp_head is None:
             plan = self._compile("warp_head", {**maps, "flow": self._flow_shape()}, ("labels",))
@@ -223,11 +219,11 @@ class SegmentationModel(Model[SegmentationMap]):
 
     def close(self) -> None:
         """Free the sessions."""
-        for session in (self._key, self._warp_head, self._warp_scale_head, self._aggregate):
+        for session in (*self._keys.values(), self._warp_head, self._warp_scale_head, self._aggregate):
             if session is not None:
                 session.close()
-        self._key = self._warp_head = self._warp_scale_head = self._aggregate = None
-        self._key_outputs = ()
+        self._keys = {}
+        self._warp_head = self._warp_scale_head = self._aggregate = None
 
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
@@ -278,6 +274,11 @@ class SegmentationModel(Model[SegmentationMap]):
     def _image_shape(self) -> tuple[int, ...]:
         width, height = self._input_size
         return (1, height, width, 3)
+
+    @property
+    def _key_outputs(self) -> tuple[str, ...]:
+        """What the part ``key`` is to yield: no labels where those of a mixture are wanted, which saves a tenth."""
+        return self._maps if self._aggregates else (*self._maps, "labels")
 
     @property
     def _maps(self) -> tuple[str, ...]:

@@ -130,9 +130,9 @@ class RunConfig(_Strict):
 
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
     ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``aggregate``:
-    mix the features of each key frame with those of the one before it (None: ``adaptive`` does, where it can).
-    ``size``: the frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method is
-    named it is ``lk``, and ``dis``, the quickest, where nothing but results is carried.
+    mix the features of each key frame with those of the one before it (None: ``adaptive`` by share does, where it
+    can). ``size``: the frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method
+    is named it is ``lk``, and ``dis``, the quickest, where nothing but results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -174,7 +174,7 @@ class RunConfig(_Strict):
         if self.aggregate and all((model.level or self.level) == "result" for model in self.models):
             raise ValueError(
                 "key frames are aggregated by their features, and at level 'result' none are carried; "
-                "use --level features, or --set aggregate=false"
+                "use --level features, or --no-aggregate"
             )
         return self
 

@@ -77,7 +77,7 @@ class Run:
         check_places(self.config.sinks, source if isinstance(source, str) else None)
         self._clock = clock or MonotonicClock()
         self._parts = parts or Parts()
-        self._ended = False
+        self._ended = self._aggregates = False
         self.controls = Controls(_knobs(self.config))
         self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
@@ -128,6 +128,7 @@ class Run:
         return self.timing.report(
             frames_in=self.graph.frames_in + self.source.losses.total,
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
+            aggregates=self._aggregates,
             dropped=self.dropped_by_cause,
             frozen=self.graph.frozen,
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
@@ -195,10 +196,12 @@ class Run:
         config, policy = self.config, self._policy(entry)
         # One for each model: they run side by side, and an estimator takes one call at a time.
         flow = make_estimator(config.flow.method, config.flow.size)
+        aggregated = aggregates(config, model, policy, flow)
+        self._aggregates = self._aggregates or aggregated
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
             level=entry.level or config.level,
-            aggregates=aggregates(config, model, policy, flow),
+            aggregates=aggregated,
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,
@@ -273,7 +276,8 @@ def aggregates(
     config: RunConfig, model: Model[Any], policy: KeyframePolicy, flow: StepEstimator | PairEstimator
 ) -> bool:
     """Whether a model's key frames are aggregated, at level features: as the configuration says; where it says
-    nothing, as the policy does, if the model can and there is no scale map to stand in the way.
+    nothing, as the policy does, if the model can and the flow is no FlowNet, which takes longer than a step and
+    whose scale map may stand in the way.
     """
     if config.aggregate is not None:
         return config.aggregate

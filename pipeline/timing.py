@@ -185,18 +185,21 @@ class RunTiming:
         frames_in: int,
         dropped: Mapping[str, int],
         policy: str | None = None,
+        aggregates: bool = False,
         frozen: int = 0,
         missed: Mapping[str, int] | None = None,
         written: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
         """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
 
-        ``dropped``: frames by cause. ``policy``: what chose the key frames. ``missed``: frames that a slow sink of
+        ``dropped``: frames by cause. ``policy``: what chose the key frames; ``aggregates``: whether
+        they are aggregated where features are carried. ``missed``: frames that a slow sink of
         a live stream let pass, by its name; ``written``: what each sink has accepted.
         """
         return {
             "schema": SCHEMA,
             "policy": policy,
+            "aggregate": aggregates,
             "frames": {
                 "in": frames_in,
                 "out": self.frames_out,

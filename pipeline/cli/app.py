@@ -37,7 +37,10 @@ Policy = Annotated[
 Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
 Aggregate = Annotated[
     bool | None,
-    typer.Option("--aggregate", help="Mix the features of each key frame with those of the one before it."),
+    typer.Option(
+        "--aggregate/--no-aggregate",
+        help="Mix the features of each key frame with those of the one before it; default: for adaptive.",
+    ),
 ]
 Flow = Annotated[
     str | None,

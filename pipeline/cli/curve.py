@@ -79,6 +79,10 @@ def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[
     flows = _words("--flows", wanted.flows) or list(_FLOWS)
     make_variants(flows, levels, policies, intervals or INTERVALS)
     subject = Subject(**settings)
+    if subject.config.aggregate and "features" not in levels:
+        raise UsageError(
+            "key frames are aggregated by their features; add features to --levels, or leave --aggregate out"
+        )
     film = read_film(
         wanted.video,
         labels=wanted.labels,

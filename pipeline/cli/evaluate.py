@@ -24,6 +24,7 @@ from keywarp.pipeline.evaluation import (
     evaluate_sequence,
     read_clip,
 )
+from keywarp.pipeline.evaluation.policy import policy_frames
 from keywarp.pipeline.evaluation.report import report
 from keywarp.pipeline.evaluation.sequence import INTERVALS, check_intervals, total_frames
 from keywarp.pipeline.evaluation.sheet import check_sheet, draw_sheet, write_sheet
@@ -175,8 +176,8 @@ def _evaluate(given: _Input, console: Console) -> _Found:
     if given.clip is not None:
         intervals, frames = given.intervals, len(given.clip)
         if given.policy is not None:
-            with progress(console, "policy", frames) as tick:
-                chosen = _policy(given.policy)
+            chosen = _policy(given.policy)
+            with progress(console, "policy", policy_frames(given.subject, chosen, frames)) as tick:
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
         in_all = total_frames(intervals, frames, aggregate=bool(given.subject.config.aggregate))

@@ -87,7 +87,7 @@ class Point:
 class Curve:
     """What was measured, with the model on every frame, by itself, as the point of reference.
 
-    ``aggregated``: the policies whose key frames are aggregated, at level ``features``.
+    ``aggregated``: flow and policy of the points whose key frames are aggregated, at level ``features``.
     """
 
     film: Film
@@ -97,7 +97,7 @@ class Curve:
     per_frame: Point
     points: tuple[Point, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
-    aggregated: tuple[str, ...] = ()
+    aggregated: tuple[tuple[str, str], ...] = ()
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -165,11 +165,14 @@ def measure_curve(
     """Run the model on every frame, and every variant, over ``film``.
 
     Nothing is scored while anything runs: results are compared after each run. Runs of different variants take
-    turns. With the film's truth the measure is mIoU, without it the agreement with the model on every frame.
-    ``tick`` is called after each frame. Raises :class:`UsageError` for intervals that the film is too short for.
+    turns. With the film's truth the measure is mIoU, without it the agreement with the model on every frame: then
+    no key frame is aggregated unless the settings say so, since all that it changes counts as wrong. ``tick`` is
+    called after each frame. Raises :class:`UsageError` for intervals that the film is too short for.
     """
     check_intervals((variant.interval for variant in variants), len(film))
     measure: Measure = "agreement" if film.truth is None else "miou"
+    if measure == "agreement" and subject.config.aggregate is None:
+        subject = subject.varied(aggregate=False)
     reference = [Trial(FixedInterval(1), counts=number == 0) for number in range(REFERENCE_RUNS)]
     subjects = {v.series[:2]: _varied(subject, v.flow, v.level) for v in variants}
     sums = [_Sum() for _ in range(1 + len(variants))]
@@ -190,7 +193,7 @@ def measure_curve(
     ]
     model, runs_on = subject.model.card.name, subject.model.runs_on
     aggregated = dict.fromkeys(
-        variant.policy
+        (variant.flow, variant.policy)
         for variant in variants
         if subjects[variant.series[:2]].aggregates(make_policy(variant.policy, variant.interval))
     )

@@ -41,7 +41,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),
-            "aggregated": list(curve.aggregated),
+            "aggregated": [", ".join(series) for series in curve.aggregated],
             "threads": config.threads,
         },
         "measure": curve.measure,

@@ -80,7 +80,7 @@ class Trial:
 def make_variants(
     flows: Iterable[str], levels: Iterable[str], policies: Iterable[str], intervals: Iterable[int]
 ) -> list[Variant]:
-    """All combinations; interval 1 is the per-frame model, which is no variant of anything.
+    """All combinations, but for interval 1: the network on every frame is there anyway.
 
     Raises :class:`UsageError` for levels, policies and intervals that there are not.
     """

@@ -175,7 +175,7 @@ def _street(text: str, labels: Path | None, classes: ClassSet) -> Clip:
     length = source.scene.length
     if length is None or source.is_live:
         raise UsageError(
-            f"'{text}' cannot be run again and again; give it a length, such as street:length=300"
+            f"'{text}' cannot be run again and again; give it a length, such as street:length=300, and no live"
         )
     return Clip(
         text, lambda: open_source(text), [DrawnTruth(source.scene, n) for n in range(length)], classes

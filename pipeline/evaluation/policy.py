@@ -65,18 +65,28 @@ def evaluate_policy(
     subject: Subject, clip: Clip, name: str, policy: KeyframePolicy, tick: Callable[[], None] = lambda: None
 ) -> PolicyScores:
     """Run ``clip`` with the key frames that ``policy`` chooses: once, and once more where only its key frames are
-    aggregated. ``tick`` is called after each frame of the first run.
+    aggregated. ``tick`` is called after each of the :func:`policy_frames`.
     """
     subject.check_classes(clip.classes)
     scores, by_cause = _run(subject, clip, policy, tick)
     unaggregated = None
-    if subject.aggregates(policy) and not subject.aggregates(FixedInterval(1)):
-        unaggregated, _ = _run(subject.varied(aggregate=False), clip, policy)
+    if _alone_aggregates(subject, policy):
+        unaggregated, _ = _run(subject.varied(aggregate=False), clip, policy, tick)
     return PolicyScores(name, len(clip), by_cause, scores, unaggregated)
 
 
+def policy_frames(subject: Subject, policy: KeyframePolicy, frames: int) -> int:
+    """How many frames :func:`evaluate_policy` runs."""
+    return frames * (1 + _alone_aggregates(subject, policy))
+
+
+def _alone_aggregates(subject: Subject, policy: KeyframePolicy) -> bool:
+    """Whether the policy's key frames are aggregated, and those of fixed intervals are not."""
+    return subject.aggregates(policy) and not subject.aggregates(FixedInterval(1))
+
+
 def _run(
-    subject: Subject, clip: Clip, policy: KeyframePolicy, tick: Callable[[], None] = lambda: None
+    subject: Subject, clip: Clip, policy: KeyframePolicy, tick: Callable[[], None]
 ) -> tuple[Scores, dict[str, int]]:
     """The scores of a run, and its key frames by their cause."""
     counts, by_cause = subject.no_counts(), Counter[str]()

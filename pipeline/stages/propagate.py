@@ -305,6 +305,8 @@ class Propagate(Stage, Generic[Result]):
                 return None
             size = grid_size(flow)
             found = match(slot.frame.gray(size), frame.gray(size), flow)
+        if isinstance(flow, PairFlow):  # which is good until the next pair; the full run may come after that
+            flow = replace(flow, field=flow.field.copy(), scale=None)
         return Earlier(slot.output, flow, found)
 
     def _latest_finished(self) -> KeySlot[Result]:

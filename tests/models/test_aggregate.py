@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keywarp.engines.build import get_engine
 from keywarp.engines.errors import ModelError
 from keywarp.flow.base import KeyFlow, PairFlow
-from keywarp.models.base import Earlier, KeyOutput, Level, Setup
+from keywarp.models.base import LEVELS, Earlier, KeyOutput, Level, Setup
 from keywarp.models.build import load_model
 from keywarp.models.card import bundled_models, read_card
 from keywarp.models.export_network import export_network, network_parts
@@ -159,6 +159,41 @@ def test_at_level_result_nothing_is_mixed(opened: Opened) -> None:
     assert set(again.carried) == {"labels"}
 
 
+def test_a_level_that_was_used_before_is_not_compiled_again(opened: Opened) -> None:
+    model = opened()
+    compiled: list[str] = []
+    compile_part = model._compile
+    model._compile = lambda part, *rest: compiled.append(part) or compile_part(part, *rest)  # type: ignore[method-assign,func-returns-value]
+    for level in ("result", "features", "result", "features"):
+        model.set_level(level)
+    assert compiled == ["key"]
+
+
+def test_it_opens_again_for_another_size(opened: Opened) -> None:
+    model = opened()
+    model.open(Setup(get_engine("openvino"), aggregates=True, threads=1), (96, 64))
+    small = Picture.from_bgr(np.ascontiguousarray(picture(1).bgr_at(SIZE)[:64, :96]))
+    assert model.features(model.prepare(small)).result.labels.shape == (64, 96)
+
+
+def test_each_place_has_its_own_weight(opened: Opened) -> None:
+    model = opened()
+    first, second = (model.prepare(picture(seed)) for seed in (9, 10))
+    alone = [features_of(model.features(image)) for image in (first, second)]
+    match = np.zeros((12, 20), np.float32)  # of 8 x 8 px, 4 x 4 cells of the features
+    match[2:5, 11:15] = 1
+    output = model.features(first)
+    mixed = features_of(model.features_with(second, Earlier(output, earlier(output, 1.0).flow, match)))
+    inside = (..., slice(10, 18), slice(46, 58))
+    expected = (1 - MOST) * alone[1][inside] + MOST * alone[0][inside]
+    np.testing.assert_allclose(mixed[inside], expected, atol=1e-3)
+    changed = np.abs(mixed - alone[1]).max((0, 1)) > 1e-3
+    assert not changed[:4].any()
+    assert not changed[24:].any()
+    assert not changed[:, :40].any()
+    assert not changed[:, 64:].any()
+
+
 def test_a_model_of_before_says_what_it_lacks(tmp_path: Path) -> None:
     card = read_card(bundled_models()["enet-camvid"])
     for entry in card.files.values():
@@ -166,8 +201,9 @@ def test_a_model_of_before_says_what_it_lacks(tmp_path: Path) -> None:
     without = {part: entry for part, entry in card.files.items() if part != "aggregate"}
     (tmp_path / "old.json").write_text(card.model_copy(update={"files": without}).to_json())
     model = SegmentationModel(tmp_path / "old.json")
-    with pytest.raises(ModelError, match=r"lacks the part 'aggregate', which mixes .*; export it again"):
-        model.open(Setup(get_engine("openvino"), aggregates=True), SIZE)
+    for level in LEVELS:  # the level may be changed while a stream runs
+        with pytest.raises(ModelError, match=r"lacks the part 'aggregate', which mixes .*; export it again"):
+            model.open(Setup(get_engine("openvino"), level, aggregates=True), SIZE)
     model.open(Setup(get_engine("openvino")), SIZE)
     model.close()
 

@@ -221,7 +221,7 @@ def test_the_default_flow_is_the_quickest_where_only_results_are_carried(
         ({"delivery": {"mode": "newst"}}, "unknown mode 'newst'; did you mean 'newest'?"),
         ({"level": "feature"}, "unknown level 'feature'; did you mean 'features'?"),
         ({"aggregate": True, "level": "result"}, "at level 'result' none are carried; use --level features"),
-        ({"aggregate": True, "models": [{"name": "enet", "level": "result"}]}, "or --set aggregate=false"),
+        ({"aggregate": True, "models": [{"name": "enet", "level": "result"}]}, "or --no-aggregate"),
         ({"aggregate": "often"}, "'aggregate' cannot be 'often'"),
         ({"models": [{"name": "enet", "level": "results"}]}, "did you mean 'result'?"),
         ({"interval": 0}, "'interval' cannot be 0"),

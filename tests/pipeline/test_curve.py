@@ -227,9 +227,9 @@ def test_aggregation_is_of_the_points_at_level_features_and_said() -> None:
         settings.count(True) == 4
     )  # the phases by features, not those by result nor the model on every frame
     assert len(settings) == 4 + 4 + REFERENCE_RUNS
-    said = "At level features these policies' key frames take in those before them: fixed."
+    said = "At level features key frames are aggregated with those before them by: source, fixed."
     assert said in curve_markdown(curve)
-    assert curve_report(curve, subject)["settings"]["aggregated"] == ["fixed"]
+    assert curve_report(curve, subject)["settings"]["aggregated"] == ["source, fixed"]
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,27 @@ def test_where_nothing_else_is_said_adaptive_key_frames_are_aggregated(
     subject = Subject(model=model, aggregate=given)
     variants = make_variants(["source"], ["features"], ["fixed", "adaptive"], [4])
     curve = measure_curve(subject, moving(), variants)
-    assert curve.aggregated == policies
+    assert curve.aggregated == tuple(("source", policy) for policy in policies)
     assert bool(model.earlier) is bool(policies)
-    assert ("No key frame takes in those before it" in curve_markdown(curve)) is not bool(policies)
+    assert ("No key frame is aggregated" in curve_markdown(curve)) is not bool(policies)
+
+
+@pytest.mark.parametrize("given", [None, True])
+def test_for_agreement_nothing_is_aggregated_unless_it_is_asked_for(given: bool | None) -> None:
+    model = FakeModel()
+    model.can_aggregate = True
+    variants = make_variants(["source"], ["features"], ["adaptive"], [4])
+    curve = measure_curve(Subject(model=model, aggregate=given), unlabelled(moving()), variants)
+    assert curve.aggregated == ((("source", "adaptive"),) if given else ())
+    assert bool(model.earlier) is bool(given)
+
+
+def test_a_flownet_is_not_said_to_aggregate() -> None:
+    model = FakeModel()
+    model.can_aggregate = True
+    variants = make_variants(["source", "flownet-inception"], ["features"], ["adaptive"], [4])
+    curve = measure_curve(Subject(model=model), read_film("street:size=64x64,length=8"), variants)
+    assert curve.aggregated == (("source", "adaptive"),)
 
 
 def test_without_labels_the_measure_is_the_agreement_with_every_frame() -> None:

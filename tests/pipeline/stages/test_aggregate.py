@@ -9,6 +9,7 @@ import pytest
 
 from keywarp.engines.errors import ModelError
 from keywarp.engines.fake import FakeEngine
+from keywarp.flow.base import PairFlow
 from keywarp.flow.fake import FakeFlow, FakePairFlow
 from keywarp.flow.keyframes import FixedInterval
 from keywarp.models.base import Earlier, Model, Setup
@@ -87,6 +88,28 @@ def test_while_a_full_run_is_under_way_it_is_the_last_finished_one() -> None:
     assert_moved(earlier, packets[0], 3)
 
 
+class OneBuffer(FakePairFlow):
+    """Each pair takes the place of the one before it, as a FlowNet's does."""
+
+    _kept: PairFlow | None = None
+
+    def pair(self, key: Any, current: Any) -> PairFlow:
+        made = super().pair(key, current)
+        if self._kept is None:
+            self._kept = made
+        self._kept.field[:] = made.field
+        return self._kept
+
+
+def test_a_late_full_run_has_the_flow_of_its_own_pair() -> None:
+    runner = LateRunner()
+    perceive = stage(3, runner=runner, flow=OneBuffer(motion))
+    packets = run(perceive, 5)
+    runner.waiting[0]()
+    (earlier,) = given(perceive)
+    assert_moved(earlier, packets[0], 3)
+
+
 def test_at_level_result_there_is_none() -> None:
     perceive = stage(2, level="result")
     run(perceive, 5)
@@ -136,5 +159,5 @@ def test_a_model_that_cannot_says_so() -> None:
         features_with = Model.features_with
 
     perceive = stage(2, model=Old())
-    with pytest.raises(ModelError, match=r"model 'fake' cannot aggregate key frames; leave --aggregate out"):
+    with pytest.raises(ModelError, match=r"model 'fake' cannot aggregate key frames; use --no-aggregate"):
         run(perceive, 3)
