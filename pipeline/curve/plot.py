@@ -121,7 +121,11 @@ def _by_series(curve: Curve) -> dict[tuple[str, str, str], list[Point]]:
 
 
 def _draw_title(drawing: Drawing, curve: Curve) -> None:
-    lines = [MEANING[curve.measure], film_words(curve), time_words(curve), aggregation_words(curve)]
+    lines = [
+        MEANING[curve.measure],
+        film_words(curve),
+        f"{time_words(curve)} {aggregation_words(curve)}",
+    ]
     title = f"{TITLE[curve.measure]}: {film_name(curve)}, {curve.model} on {curve.runs_on}"
     drawing.add(Text((_MARGIN_PX, 40), title, _TITLE_PX, _INK, BOLD))
     for number, line in enumerate(lines):

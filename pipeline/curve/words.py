@@ -46,9 +46,9 @@ def film_words(curve: Curve) -> str:
 def aggregation_words(curve: Curve) -> str:
     """Which points' key frames take in those before them."""
     if not curve.aggregated:
-        return "No key frame is aggregated with those before it."
+        return "No key frames are aggregated."
     those = "; ".join(map(", ".join, curve.aggregated))
-    return f"At level features key frames are aggregated with those before them by: {those}."
+    return f"Key frames of level features are aggregated by: {those}."
 
 
 def time_words(curve: Curve) -> str:

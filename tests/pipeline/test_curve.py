@@ -227,7 +227,7 @@ def test_aggregation_is_of_the_points_at_level_features_and_said() -> None:
         settings.count(True) == 4
     )  # the phases by features, not those by result nor the model on every frame
     assert len(settings) == 4 + 4 + REFERENCE_RUNS
-    said = "At level features key frames are aggregated with those before them by: source, fixed."
+    said = "Key frames of level features are aggregated by: source, fixed."
     assert said in curve_markdown(curve)
     assert curve_report(curve, subject)["settings"]["aggregated"] == ["source, fixed"]
 
@@ -245,7 +245,7 @@ def test_where_nothing_else_is_said_adaptive_key_frames_are_aggregated(
     curve = measure_curve(subject, moving(), variants)
     assert curve.aggregated == tuple(("source", policy) for policy in policies)
     assert bool(model.earlier) is bool(policies)
-    assert ("No key frame is aggregated" in curve_markdown(curve)) is not bool(policies)
+    assert ("No key frames are aggregated" in curve_markdown(curve)) is not bool(policies)
 
 
 @pytest.mark.parametrize("given", [None, True])
