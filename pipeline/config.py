@@ -131,8 +131,9 @@ class RunConfig(_Strict):
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
     ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``aggregate``:
     mix the features of each key frame with those of the one before it (None: ``adaptive`` by share does, where it
-    can). ``size``: the frames' size in the graph and in the outputs (None: the source's). ``flow``: where no method
-    is named it is ``lk``, and ``dis``, the quickest, where nothing but results is carried.
+    can); results have none, and stay as they are. ``size``: the frames' size in the graph and in the outputs (None:
+    the source's). ``flow``: where no method is named it is ``lk``, and ``dis``, the quickest, where nothing but
+    results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -161,22 +162,17 @@ class RunConfig(_Strict):
         """Beside a head that takes several times as long, a better flow costs little; beside a warp alone, much."""
         if not isinstance(given, Mapping):
             return given
-        flow, level = given.get("flow", {}), given.get("level", "features")
+        flow = given.get("flow", {})
         if not isinstance(flow, Mapping) or flow.get("method") is not None:
             return given
-        models = given.get("models") or ()
-        levels = [_level_of(model) or level for model in models] if isinstance(models, Sequence) else []
-        only_results = set(levels or [level]) == {"result"}
-        return {**given, "flow": {**flow, "method": "dis" if only_results else "lk"}}
+        return {**given, "flow": {**flow, "method": "dis" if carries_only_results(given) else "lk"}}
 
-    @model_validator(mode="after")
-    def _check_aggregate(self) -> RunConfig:
-        if self.aggregate and all((model.level or self.level) == "result" for model in self.models):
-            raise ValueError(
-                "key frames are aggregated by their features, and at level 'result' none are carried; "
-                "use --level features, or --no-aggregate"
-            )
-        return self
+
+def carries_only_results(settings: Mapping[str, Any]) -> bool:
+    """Whether no model of these settings, validated or not, carries features."""
+    level, models = settings.get("level", "features"), settings.get("models") or ()
+    levels = [_level_of(model) or level for model in models] if isinstance(models, Sequence) else []
+    return set(levels or [level]) == {"result"}
 
 
 def _level_of(model: object) -> object:
@@ -275,8 +271,6 @@ def _as_usage_error(error: ValidationError) -> UsageError:
     if first["type"] == "too_short":
         return UsageError(f"'{name}' cannot be empty: name at least one")
     message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, such as [a, b]")
-    if not path:
-        return UsageError(message)
     return UsageError(f"'{name}' cannot be {first['input']!r}: {message[0].lower()}{message[1:]}")
 
 

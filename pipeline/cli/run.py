@@ -15,7 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from keywarp.engines.errors import SinkError, UsageError, unknown_name
-from keywarp.pipeline.config import assign, assign_one, make_config, read_config
+from keywarp.pipeline.config import (
+    assign,
+    assign_one,
+    carries_only_results,
+    make_config,
+    read_config,
+)
 from keywarp.pipeline.gst.presets import GST
 from keywarp.pipeline.logs import use_json_logs
 from keywarp.pipeline.run import Run
@@ -42,6 +48,11 @@ def settings_from(
         if value is not None:
             assign_one(settings, dotted, value)
     assign(settings, assignments)
+    if flags.get("aggregate") and carries_only_results(settings):
+        raise UsageError(
+            "key frames are aggregated by their features, and at level 'result' none are carried; "
+            "use --level features, or leave --aggregate out"
+        )
     if token and isinstance(settings.get("serve"), dict):
         settings["serve"]["token"] = token
     return settings

@@ -190,6 +190,18 @@ def test_flags_go_before_the_file_and_set_before_the_flags() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "assignments"), [({"level": "result"}, []), ({}, ["models=[{name: enet, level: result}]"])]
+)
+def test_what_has_no_features_cannot_be_asked_to_aggregate_them(
+    flags: dict[str, Any], assignments: list[str]
+) -> None:
+    with pytest.raises(UsageError, match="at level 'result' none are carried; use --level features"):
+        settings_from(None, {**flags, "aggregate": True}, assignments)
+    settings = settings_from("accurate", flags, assignments)  # whose own aggregation has no sense then
+    assert make_config(settings).aggregate is True
+
+
+@pytest.mark.parametrize(
     ("settings", "flow"),
     [
         ({}, "lk"),
@@ -220,8 +232,6 @@ def test_the_default_flow_is_the_quickest_where_only_results_are_carried(
         ({"models": [{"name": "enet", "intervl": 1}]}, "did you mean 'models.0.interval'?"),
         ({"delivery": {"mode": "newst"}}, "unknown mode 'newst'; did you mean 'newest'?"),
         ({"level": "feature"}, "unknown level 'feature'; did you mean 'features'?"),
-        ({"aggregate": True, "level": "result"}, "at level 'result' none are carried; use --level features"),
-        ({"aggregate": True, "models": [{"name": "enet", "level": "result"}]}, "or --no-aggregate"),
         ({"aggregate": "often"}, "'aggregate' cannot be 'often'"),
         ({"models": [{"name": "enet", "level": "results"}]}, "did you mean 'result'?"),
         ({"interval": 0}, "'interval' cannot be 0"),
