@@ -51,7 +51,7 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
     table.add_row(
         policy.policy,
         f"{_percent(policy.share, 1)} %",
-        *map(_percent, (found, sequence.per_frame.miou - found, fixed, found - fixed)),
+        *map(_percent, (found, sequence.per_frame.miou - found, fixed, policy.alike.miou - fixed)),
     )
     causes = ", ".join(f"{count} {cause}" for cause, count in policy.by_cause.items())
     between = " and ".join(map(str, policy.intervals))
@@ -60,8 +60,9 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
     )
     if policy.unaggregated is not None:
         caption += (
-            f" The policy's key frames are aggregated (docs/keyframes.md), the fixed ones are not; which frames "
-            f"they are gains {_percent(policy.unaggregated.miou - fixed)} by itself."
+            f" The policy's key frames are aggregated (docs/keyframes.md), which adds "
+            f"{_percent(found - policy.unaggregated.miou)} to its mIoU; the fixed ones are not. Gain: without "
+            "that, what the choice of key frames is worth."
         )
     _print(console, f"One run with the policy {policy.policy}", table, caption)
 

@@ -32,6 +32,11 @@ class PolicyScores:
     unaggregated: Scores | None = None
 
     @property
+    def alike(self) -> Scores:
+        """What can be compared with fixed intervals: the scores without an aggregation that those do not have."""
+        return self.unaggregated or self.scores
+
+    @property
     def share(self) -> float:
         """The share of key frames, above 0 and up to 1."""
         return sum(self.by_cause.values()) / self.frames

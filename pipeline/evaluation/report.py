@@ -94,10 +94,10 @@ def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str,
 
 
 def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, Any]:
-    """The figures of a policy. ``gain`` is what it scores above fixed intervals at the same share of key frames,
-    ``unaggregated_gain`` the part of it that is due to which frames they are, where they alone are aggregated.
+    """The figures of a policy. ``gain`` compares like with like: what its choice of key frames scores above fixed
+    intervals at the same share. ``aggregation_gain``: what is added by aggregating them, where they alone are.
     """
-    fixed, alone = policy.fixed_miou(sequence), policy.unaggregated
+    fixed, found, alike = policy.fixed_miou(sequence), policy.scores.miou, policy.alike.miou
     return {
         "name": policy.policy,
         "key_share": policy.share,
@@ -106,8 +106,8 @@ def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, 
         "pixel_accuracy": _number(policy.scores.pixel_accuracy),
         "cost": _number(sequence.per_frame.miou - policy.scores.miou),
         "fixed_miou": _number(fixed),
-        "gain": _number(policy.scores.miou - fixed),
-        "unaggregated_gain": None if alone is None else _number(alone.miou - fixed),
+        "gain": _number(alike - fixed),
+        "aggregation_gain": None if policy.unaggregated is None else _number(found - alike),
     }
 
 

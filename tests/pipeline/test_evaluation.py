@@ -31,7 +31,7 @@ from keywarp.pipeline.evaluation import (
     evaluate_sequence,
     read_clip,
 )
-from keywarp.pipeline.evaluation.report import report
+from keywarp.pipeline.evaluation.report import policy_figures, report
 from keywarp.pipeline.evaluation.sequence import check_intervals, total_frames
 from keywarp.pipeline.evaluation.sheet import draw_sheet, sheet_ages
 from keywarp.pipeline.frame import Frame
@@ -131,6 +131,10 @@ def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> N
     assert scores.scores.pixel_accuracy == pytest.approx(3 / 6)
     assert scores.unaggregated.pixel_accuracy > 3 / 6
     assert sum(scores.by_cause.values()) == 3
+    found = policy_figures(scores, evaluate_sequence(Subject(model=model), clip, scores.intervals))
+    assert found["gain"] == pytest.approx(scores.unaggregated.miou - found["fixed_miou"])
+    assert found["aggregation_gain"] == pytest.approx(scores.scores.miou - scores.unaggregated.miou)
+    assert found["aggregation_gain"] < 0 <= found["gain"]
     both = evaluate_policy(Subject(model=model, aggregate=True), clip, "adaptive", policy)
     assert both.scores.pixel_accuracy == pytest.approx(3 / 6)
     assert both.unaggregated is None
