@@ -101,8 +101,12 @@ class SegmentationModel(Model[SegmentationMap]):
         return KeyOutput(result, {"labels": carried})
 
     def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
-        """Run the full network and mix its features with the earlier ones, as far as these match."""
-        return self._mixed(self._infer_key(image), earlier)
+        """Run the full network and mix its features with the earlier ones, as far as these match; not at all where
+        any of the earlier ones is infinite or not a number, which no weight would ever be rid of.
+        """
+        maps = self._infer_key(image)
+        carried = (earlier.output.carried[name] for name in _names(self.card.maps_of("warp_head")))
+        return self._mixed(maps, earlier if all(np.isfinite(map_).all() for map_ in carried) else None)
 
     def _infer_key(self, image: Array) -> Mapping[str, Array]:
         assert self._keys, "open comes first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -13,7 +14,7 @@ from keywarp.engines.build import get_engine
 from keywarp.flow.base import PairEstimator, StepEstimator
 from keywarp.flow.build import make_estimator, wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
-from keywarp.models.base import Model, Setup
+from keywarp.models.base import Level, Model, Setup
 from keywarp.models.build import load_model
 from keywarp.models.results import SegmentationMap
 
@@ -39,6 +40,8 @@ from .timing import RunTiming
 
 if TYPE_CHECKING:
     from .page.sink import PageSink
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +199,14 @@ class Run:
         config, policy = self.config, self._policy(entry)
         # One for each model: they run side by side, and an estimator takes one call at a time.
         flow = make_estimator(config.flow.method, config.flow.size)
+        level = entry.level or config.level
         aggregated = aggregates(config, model, policy, flow)
         self._aggregates = self._aggregates or aggregated
+        if config.aggregate is None and policy.aggregates:
+            _tell_unaggregated(policy, level, model, flow)
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
-            level=entry.level or config.level,
+            level=level,
             aggregates=aggregated,
             precision=entry.precision or config.precision,
             size=entry.size,
@@ -282,6 +288,21 @@ def aggregates(
     if config.aggregate is not None:
         return config.aggregate
     return policy.aggregates and model.can_aggregate and isinstance(flow, StepEstimator)
+
+
+def _tell_unaggregated(
+    policy: KeyframePolicy, level: Level, model: Model[Any], flow: StepEstimator | PairEstimator
+) -> None:
+    """Log what keeps a policy's key frames from being aggregated as they usually are, and what to do about it."""
+    if level == "result":
+        reason = "level 'result' carries no features; use --level features"
+    elif not model.can_aggregate:
+        reason = f"model '{model.card.name}' lacks the part 'aggregate'; export it again with keywarp export"
+    elif isinstance(flow, PairEstimator):
+        reason = f"with the flow '{flow.name}' it would take a run of that; use --aggregate, or --flow lk"
+    else:
+        return
+    _log.info("policy '%s' runs without aggregated key frames: %s", policy.name, reason)
 
 
 def _name_of(source: Source | str) -> str:

@@ -8,8 +8,10 @@ _INTRA = "I"
 
 
 class CodecKeyframes(KeyframePolicy):
-    """Every intra frame of the stream is a key frame, and so is a frame that is ``interval`` frames away from the
-    last one. Where the source does not tell picture types (cameras, pictures) only the interval counts.
+    """Intra frames of the stream are key frames, and so is a frame that is ``interval`` frames away from the last.
+
+    An intra frame counts where a predicted one (P, B) was seen from the last key frame on, that included: where
+    all are intra, as where the source does not tell picture types (cameras, pictures), the interval alone counts.
     """
 
     name = "codec"
@@ -17,12 +19,22 @@ class CodecKeyframes(KeyframePolicy):
     def __init__(self, interval: int, *, cuts: bool = True) -> None:
         super().__init__(cuts=cuts)
         self.interval = check_interval(interval)
+        self.reset()
 
     def with_interval(self, interval: int) -> CodecKeyframes:
-        """The same with another largest interval."""
-        return CodecKeyframes(interval, cuts=self.cuts)
+        """The same with another largest interval, from here on."""
+        other = CodecKeyframes(interval, cuts=self.cuts)
+        other._last_predicted = self._last_predicted
+        return other
+
+    def reset(self) -> None:
+        """Forget the predicted frames."""
+        self._last_predicted = -1
 
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
-        if signals.picture_type == _INTRA:
+        number, kind = signals.number, signals.picture_type
+        if number is not None and kind == _INTRA and self._last_predicted >= number - age:
             return "intra"
+        if number is not None and kind is not None and kind != _INTRA:
+            self._last_predicted = number
         return "interval" if age >= self.interval else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from keywarp.flow.build import wants_vectors
 from keywarp.models.base import LEVELS
 from keywarp.pipeline.curve import Curve, Film, Variant, make_variants, measure_curve, read_film
 from keywarp.pipeline.curve.drawing import to_pixels, to_svg
-from keywarp.pipeline.curve.measure import total_frames, usable_flows
+from keywarp.pipeline.curve.measure import aggregates, total_frames, usable_flows
 from keywarp.pipeline.curve.plot import draw_curve
 from keywarp.pipeline.curve.report import (
     curve_markdown,
@@ -97,7 +98,7 @@ def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[
     console = Console(quiet=quiet)
     usable, skipped = usable_flows(subject, film, flows, named=wanted.flows is not None)
     those = intervals or [interval for interval in INTERVALS if interval <= len(film)]
-    variants = make_variants(usable, levels, policies, those)
+    variants = make_variants(usable, levels, policies, those, aggregates=partial(aggregates, subject, film))
     _announce(console, film, variants)
     with progress(console, "frames", total_frames(film, variants)) as tick:
         curve = measure_curve(subject, film, variants, skipped=skipped, tick=tick)

@@ -138,6 +138,12 @@ def total_frames(film: Film, variants: Sequence[Variant]) -> int:
     return len(film) * (REFERENCE_RUNS + sum(len(trials_of(variant)) for variant in variants))
 
 
+def aggregates(subject: Subject, film: Film, variant: Variant) -> bool:
+    """Whether :func:`measure_curve` aggregates the variant's key frames on ``film``."""
+    policy = make_policy(variant.policy, variant.interval)
+    return _subject_of(subject, film, variant).aggregates(policy)
+
+
 def usable_flows(
     subject: Subject, film: Film, flows: Sequence[str], *, named: bool
 ) -> tuple[list[str], dict[str, str]]:
@@ -171,10 +177,8 @@ def measure_curve(
     """
     check_intervals((variant.interval for variant in variants), len(film))
     measure: Measure = "agreement" if film.truth is None else "miou"
-    if measure == "agreement" and subject.config.aggregate is None:
-        subject = subject.varied(aggregate=False)
     reference = [Trial(FixedInterval(1), counts=number == 0) for number in range(REFERENCE_RUNS)]
-    subjects = {v.series[:2]: _varied(subject, v.flow, v.level) for v in variants}
+    subjects = {v.series[:2]: _subject_of(subject, film, v) for v in variants}
     sums = [_Sum() for _ in range(1 + len(variants))]
     alone = subject.varied(aggregate=False)
     first = _run(alone, film, reference[0], tick)
@@ -192,14 +196,17 @@ def measure_curve(
         for total, variant in zip(sums, owners, strict=True)
     ]
     model, runs_on = subject.model.card.name, subject.model.runs_on
-    aggregated = dict.fromkeys(
-        (variant.flow, variant.policy)
-        for variant in variants
-        if subjects[variant.series[:2]].aggregates(make_policy(variant.policy, variant.interval))
-    )
+    aggregated = dict.fromkeys((v.flow, v.policy) for v in variants if aggregates(subject, film, v))
     return Curve(
         film, measure, model, runs_on, points[0], tuple(points[1:]), skipped or {}, tuple(aggregated)
     )
+
+
+def _subject_of(subject: Subject, film: Film, variant: Variant) -> Subject:
+    """What runs a variant; where agreement is measured, it aggregates only if the settings say so."""
+    if film.truth is None and subject.config.aggregate is None:
+        subject = subject.varied(aggregate=False)
+    return _varied(subject, variant.flow, variant.level)
 
 
 def _varied(subject: Subject, flow: str, level: str) -> Subject:

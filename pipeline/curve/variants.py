@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -78,21 +78,28 @@ class Trial:
 
 
 def make_variants(
-    flows: Iterable[str], levels: Iterable[str], policies: Iterable[str], intervals: Iterable[int]
+    flows: Iterable[str],
+    levels: Iterable[str],
+    policies: Iterable[str],
+    intervals: Iterable[int],
+    *,
+    aggregates: Callable[[Variant], bool] = lambda _: False,
 ) -> list[Variant]:
-    """All combinations, but for interval 1: the network on every frame is there anyway.
+    """All combinations, but for interval 1: the network on every frame is there anyway. It is a variant where
+    ``aggregates`` says that key frames are aggregated, as those of the network by itself are not.
 
     Raises :class:`UsageError` for levels, policies and intervals that there are not.
     """
     for level in levels:
         if level not in LEVELS:
             raise unknown_name("level", level, LEVELS)
-    wanted = sorted({*intervals} - {1})
-    return [
+    wanted = sorted({*intervals})
+    variants = [
         Variant(flow, level, policy, interval)
         for flow, level, policy in product(flows, levels, policies)
         for interval in _intervals_of(policy, wanted)
     ]
+    return [v for v in variants if v.interval > 1 or _SHARE in v.policy or aggregates(v)]
 
 
 def _intervals_of(policy: str, intervals: Sequence[int]) -> Sequence[int]:

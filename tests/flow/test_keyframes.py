@@ -176,11 +176,61 @@ def test_an_impossible_interval_is_refused(interval: int, make: Callable[[int], 
 # --- codec ---------------------------------------------------------------------------------------------------
 
 
-def test_intra_frames_are_key_frames() -> None:
+def coded_causes(policy: KeyframePolicy, types: str, cuts: tuple[int, ...] = ()) -> str:
+    """Why the frames of a stream of these picture types (``?``: not known) become key frames, a letter each, asked
+    for as the propagate stage does: not on the first frame, and a second time with what was measured.
+    """
+    found = "F"
+    for number, kind in enumerate(types[1:], 1):
+        known = None if kind == "?" else kind
+        age = next(age for age in range(1, number + 1) if found[number - age] != ".")
+        cause = policy.cause(Signals(age, known, number))
+        cause = cause or policy.cause(Signals(age, known, number, STILL, cut=number in cuts))
+        found += "." if cause is None else cause[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("types", "causes"),
+    [
+        ("IPPPPPPPP", "F....i..."),  # (i)nterval
+        ("IPPIPPIPP", "F..i..i.."),  # (i)ntra
+        ("IPIPIPIPI", "F.i.i.i.i"),
+        ("IBBPIBBPI", "F...i...i"),
+        ("IIIIIIIIIIII", "F....i....i."),
+        ("????????????", "F....i....i."),
+        ("IIIPIIIIIIII", "F...i....i.."),
+        ("I?I?I?I?", "F....i.."),  # what is not known to be coded from others counts for nothing
+        ("IPPPPPIPI", "F....ii.i"),  # P5 is a key frame itself, and I6 the first that needs none before it
+        ("PPP", "F.."),
+    ],
+)
+def test_an_intra_frame_is_a_key_frame_where_not_all_are(types: str, causes: str) -> None:
+    assert coded_causes(CodecKeyframes(5), types) == causes
+
+
+def test_which_cause_it_is() -> None:
     policy = CodecKeyframes(5)
-    assert policy.cause(Signals(2, "I", 2)) == "intra"
-    assert policy.cause(Signals(2, "P", 2)) is None
-    assert policy.cause(Signals(5, "B", 5)) == "interval"
+    assert policy.cause(Signals(1, "I", 1)) is None
+    assert policy.cause(Signals(2, "B", 2)) is None
+    assert policy.cause(Signals(3, "I", 3)) == "intra"
+    assert policy.cause(Signals(5, "I", 8)) == "interval"
+    assert policy.cause(Signals(5, "I", None)) == "interval"
+
+
+def test_an_intra_frame_after_a_cut_to_another_frame_is_a_key_frame() -> None:
+    assert coded_causes(CodecKeyframes(9), "IPPPIPP", cuts=(3,)) == "F..ci.."
+    assert coded_causes(CodecKeyframes(9), "IIIIIII", cuts=(3,)) == "F..c..."
+
+
+def test_another_interval_remembers_what_was_seen_and_a_new_start_does_not() -> None:
+    policy = CodecKeyframes(5)
+    assert policy.cause(Signals(1, "P", 1)) is None
+    later = policy.with_interval(9)
+    assert later.cause(Signals(2, "I", 2)) == "intra"
+    later.reset()
+    assert later.cause(Signals(2, "I", 2)) is None
+    assert later.cause(Signals(9, "I", 9)) == "interval"
 
 
 # --- adaptive, by share --------------------------------------------------------------------------------------

@@ -125,6 +125,19 @@ def test_what_does_not_match_is_left_out(opened: Opened) -> None:
     np.testing.assert_array_equal(features_of(found), alone)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_ends_with_the_key_frame_that_has_it(value: float, opened: Opened) -> None:
+    model = opened()
+    images = [model.prepare(picture(seed)) for seed in (1, 2, 3)]
+    alone = [features_of(model.features(image)) for image in images]
+    broken = model.features(images[0])
+    broken.carried["features"][0, 3, 20, 30] = value
+    second = model.features_with(images[1], earlier(broken, 1.0))
+    np.testing.assert_array_equal(features_of(second), alone[1])  # everywhere, not there alone
+    third = model.features_with(images[2], earlier(second, 1.0))
+    np.testing.assert_allclose(features_of(third), (1 - MOST) * alone[2] + MOST * alone[1], atol=2e-3)
+
+
 def test_what_is_carried_moves_with_the_picture(opened: Opened) -> None:
     model = opened()
     image = model.prepare(picture(3))

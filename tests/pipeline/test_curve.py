@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,14 +18,15 @@ from numpy.typing import NDArray
 
 from keywarp.engines.errors import KeywarpError, SourceError, UsageError
 from keywarp.flow.keyframes import Signals, make_policy
-from keywarp.models.base import Setup
+from keywarp.models.base import Array, Earlier, KeyOutput, Setup
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID
 from keywarp.models.metrics import Scores
+from keywarp.models.results import SegmentationMap
 from keywarp.pipeline.curve import Curve, Film, Point, Variant, make_variants, measure_curve, read_film
 from keywarp.pipeline.curve.axes import Axis, even_ticks, log_ticks, tick_text
 from keywarp.pipeline.curve.drawing import Drawing, Line, Marker, Text, to_pixels, to_svg
-from keywarp.pipeline.curve.measure import REFERENCE_RUNS, total_frames, usable_flows
+from keywarp.pipeline.curve.measure import REFERENCE_RUNS, aggregates, total_frames, usable_flows
 from keywarp.pipeline.curve.plot import draw_curve
 from keywarp.pipeline.curve.report import SCHEMA, curve_markdown, curve_report, headings
 from keywarp.pipeline.curve.variants import Delayed, check_intervals, in_turns, trials_of
@@ -67,6 +69,20 @@ def test_variants_are_all_combinations_without_interval_1() -> None:
     assert len(variants) == 8
     assert variants[:2] == [Variant("dis", "result", "fixed", 2), Variant("dis", "result", "fixed", 5)]
     assert Counter(v.is_fixed for v in variants) == {True: 4, False: 4}
+
+
+def test_interval_1_is_a_variant_where_key_frames_are_aggregated() -> None:
+    variants = make_variants(
+        ["dis"], ["features", "result"], ["fixed"], [2, 1], aggregates=lambda v: v.level == "features"
+    )
+    assert [(v.level, v.interval) for v in variants] == [("features", 1), ("features", 2), ("result", 2)]
+    assert [trial.counts for trial in trials_of(variants[0])] == [True, False, False]
+
+
+@pytest.mark.parametrize("intervals", [[2, 3], [1]])
+def test_a_share_counts_whatever_the_intervals(intervals: list[int]) -> None:
+    (variant,) = make_variants(["dis"], ["result"], ["adaptive:share=0.25"], intervals)
+    assert variant.interval == 4
 
 
 def test_a_policy_that_says_its_share_has_one_interval() -> None:
@@ -256,6 +272,45 @@ def test_for_agreement_nothing_is_aggregated_unless_it_is_asked_for(given: bool 
     curve = measure_curve(Subject(model=model, aggregate=given), unlabelled(moving()), variants)
     assert curve.aggregated == ((("source", "adaptive"),) if given else ())
     assert bool(model.earlier) is bool(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "labelled", "rows"),
+    [
+        (True, True, [("fixed", 1), ("fixed", 3), ("adaptive", 1), ("adaptive", 3)]),
+        (True, False, [("fixed", 1), ("fixed", 3), ("adaptive", 1), ("adaptive", 3)]),
+        (None, True, [("fixed", 3), ("adaptive", 1), ("adaptive", 3)]),
+        (None, False, [("fixed", 3), ("adaptive", 3)]),
+        (False, True, [("fixed", 3), ("adaptive", 3)]),
+    ],
+)
+def test_every_frame_aggregated_is_a_point_beside_every_frame_by_itself(
+    given: bool | None, labelled: bool, rows: list[tuple[str, int]]
+) -> None:
+    class Mixed(FakeModel):
+        """What was mixed has another class."""
+
+        can_aggregate = True
+
+        def features_with(
+            self, image: Array, earlier: Earlier[SegmentationMap]
+        ) -> KeyOutput[SegmentationMap]:
+            return self.features((image + 1) % len(CAMVID))
+
+    film = moving() if labelled else unlabelled(moving())
+    subject = Subject(model=Mixed(), aggregate=given)
+    settings = ["source"], ["features"], ["fixed", "adaptive"], [1, 3]
+    variants = make_variants(*settings, aggregates=partial(aggregates, subject, film))
+    assert [(v.policy, v.interval) for v in variants] == rows
+    curve = measure_curve(subject, film, variants)
+    assert curve.per_frame.accuracy == 1
+    for point in curve.points:
+        if point.variant is not None and point.variant.interval == 1:
+            assert point.key_share == 1
+            assert point.time_ms == point.key_ms
+            assert [run.pixel_accuracy for run in point.phases] == [1 / FRAMES]  # frame 0 has none before it
+            assert f"| source, features, {point.variant.policy} | 1 | 100.0 |" in curve_markdown(curve)
+    assert draw_curve(curve)
 
 
 def test_a_flownet_is_not_said_to_aggregate() -> None:
@@ -485,6 +540,35 @@ def test_the_command_writes_table_json_and_plots(call: Call) -> None:
     assert plot.shape == (1520, 2400, 3)
     ElementTree.parse("new/curve.svg")
     assert Path("new/curve.md").read_text().startswith("# Agreement against time")
+
+
+def test_interval_1_aggregated_is_a_row_of_its_own(call: Call) -> None:
+    one = (
+        "clip.mp4",
+        "--intervals",
+        "1",
+        "--flows",
+        "dis",
+        "--policies",
+        "fixed",
+        "--quiet",
+        "--frames",
+        "3",
+    )
+    for flag in ("--aggregate", "--no-aggregate"):
+        ended = call(*one, flag, "--out", flag)
+        assert ended.code == 0, ended.err
+    found = json.loads(Path("--aggregate/curve.json").read_text())
+    (point,) = found["points"]
+    assert [point[key] for key in ("level", "interval", "key_share", "propagated_ms")] == [
+        "features",
+        1,
+        1,
+        None,
+    ]
+    assert found["settings"]["aggregated"] == ["dis, fixed"]
+    assert found["per_frame"]["agreement"] == 1
+    assert json.loads(Path("--no-aggregate/curve.json").read_text())["points"] == []
 
 
 def test_with_labels_it_is_miou_and_json_goes_where_it_is_wanted(call: Call) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,14 @@ import pytest
 import keywarp
 from keywarp.engines.errors import UsageError
 from keywarp.flow.keyframes import AdaptiveShare, FixedInterval, Signals
+from keywarp.models.fake import FakeModel
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.evaluation.policy import PolicyScores, fixed_share
 from keywarp.pipeline.keys import PROPAGATION
 from keywarp.pipeline.run import Parts
+from keywarp.pipeline.sources.video import VideoSource
+
+from .sources.films import pictures, read_all, write_film
 
 STREET = "street:length=24,size=160x96"
 
@@ -37,6 +43,52 @@ def test_every_policy_runs_and_is_reported(policy: str) -> None:
     assert frames["key_by_cause"]["first"] == 1
     if "quality" not in policy:
         assert frames["key"] == pytest.approx(6, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("group", "causes"), [(1, {"first": 1, "interval": 2}), (2, {"first": 1, "intra": 5})]
+)
+def test_intra_frames_of_a_film_count_unless_it_has_no_others(
+    tmp_path: Path, group: int, causes: dict[str, int]
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures(12), options={"g": str(group), "bf": "0"})
+    types = [frame.picture_type for frame in read_all(VideoSource(film))[1]]
+    assert types == ["I", "I" if group == 1 else "P"] * 6
+    run = keywarp.Run(str(film), policy="codec", interval=5, level="result", sinks=["null"])
+    keys = [packet.frame.index for packet in run if packet[PROPAGATION].is_key]
+    assert keys == ([0, 5, 10] if group == 1 else [0, 2, 4, 6, 8, 10])
+    assert run.report()["frames"]["key_by_cause"] == causes
+
+
+class Able(FakeModel):
+    can_aggregate = True
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "said"),
+    [
+        ({}, Able(), None),
+        ({"policy": "fixed", "level": "result"}, FakeModel(), None),
+        ({"policy": "adaptive:quality=90", "level": "result"}, FakeModel(), None),
+        ({"aggregate": False}, FakeModel(), None),
+        ({"level": "result"}, Able(), "level 'result' carries no features; use --level features"),
+        ({"models": [{"name": "enet", "level": "result"}]}, Able(), "level 'result' carries no features"),
+        ({}, FakeModel(), "model 'fake' lacks the part 'aggregate'; export it again with keywarp export"),
+        ({"flow": {"method": "flownet-inception"}}, Able(), "flow 'flownet-inception' .* use --aggregate"),
+    ],
+)
+def test_what_keeps_adaptive_from_aggregating_is_logged(
+    settings: dict[str, Any], model: FakeModel, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        keywarp.Run(STREET, parts=Parts(models=[model]), sinks=["null"], **{"policy": "adaptive", **settings})
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    if said is None:
+        assert lines == []
+    else:
+        ((level, line),) = lines
+        assert level == "INFO"
+        assert re.match(rf"policy 'adaptive:share=0.1' runs without aggregated key frames: .*{said}", line)
 
 
 def test_an_interval_beyond_the_clip_has_one_key_frame() -> None:

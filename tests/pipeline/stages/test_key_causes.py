@@ -110,6 +110,13 @@ def test_intra_frames_of_the_stream() -> None:
     assert causes(stage(CodecKeyframes(10)), packets) == {0: "first", 4: "intra"}
 
 
+def test_after_a_gap_the_stream_has_to_show_anew_that_not_all_frames_are_intra() -> None:
+    packets = [
+        packet(index, picture_type="P" if index == 2 else "I", after_gap=index == 4) for index in range(9)
+    ]
+    assert causes(stage(CodecKeyframes(4)), packets) == {0: "first", 3: "intra", 4: "gap", 8: "interval"}
+
+
 def test_a_share_is_steered_to() -> None:
     packets = [packet(index) for index in range(41)]
     assert list(causes(stage(AdaptiveShare(0.25)), packets)) == list(range(0, 41, 4))
