@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("perceive", "plain_loop", "bound", "agreement", "long_run"):
+for name in ("perceive", "plain_loop", "bound", "fused", "agreement", "long_run"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

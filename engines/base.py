@@ -153,6 +153,11 @@ class Engine(ABC):
     name: str
     precisions: tuple[str, ...] = ("f32",)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its networks run on the processor, so that others may take over a part of their work there."""
+        return False
+
     @abstractmethod
     def missing(self) -> str | None:
         """None where this engine can run here, else one sentence on what to install."""

@@ -137,6 +137,14 @@ class OnnxFile:
                     f"weight '{_text(tensor, _INITIALIZER_NAME)}' of '{self.path}' is not finite"
                 )
 
+    def floats(self, name: str) -> Array:
+        """The values of the weight ``name``, in one row; :class:`EngineError` where the file has no such floats."""
+        graph = _graph(self.path, memoryview(_read_bytes(self.path)))
+        for tensor in _children(graph, _GRAPH_INITIALIZER):
+            if _text(tensor, _INITIALIZER_NAME) == name and len(values := _floats(tensor)):
+                return values
+        raise EngineError(f"'{self.path}' has no weight '{name}' of floats")
+
     def pruned(self, outputs: tuple[str, ...]) -> bytes:
         """The file's bytes with only ``outputs``, the nodes that they need, and all inputs."""
         data = memoryview(_read_bytes(self.path))

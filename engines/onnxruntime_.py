@@ -26,6 +26,11 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
 
+    @property
+    def on_cpu(self) -> bool:
+        """Always."""
+        return True
+
     def missing(self) -> str | None:
         """None where ONNX Runtime is installed."""
         if importlib.util.find_spec("onnxruntime") is not None:

@@ -39,6 +39,11 @@ class OpenVinoEngine(Engine):
     def __init__(self, device: str = "CPU") -> None:
         self.device = device
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the device is the CPU."""
+        return self.device == "CPU"
+
     def missing(self) -> str | None:
         """None where OpenVINO is installed."""
         if importlib.util.find_spec("openvino") is not None:

@@ -22,6 +22,11 @@ class TorchEngine(Engine):
 
     name = "torch"
 
+    @property
+    def on_cpu(self) -> bool:
+        """Always."""
+        return True
+
     def missing(self) -> str | None:
         """None where PyTorch is installed."""
         if importlib.util.find_spec("torch") is not None:

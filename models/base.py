@@ -43,7 +43,7 @@ class Setup:
 
     ``aggregates``: at level ``features``, full runs may take in what an earlier key frame carries. ``size`` is the
     network's input (None: from the card and the frames' size), ``threads`` the CPU threads of its engine (None: the
-    engine's choice).
+    engine's choice). ``fused``: let kernels of keywarp's own run heads on the CPU where there are such.
     """
 
     engine: Engine
@@ -52,6 +52,7 @@ class Setup:
     precision: str | None = None
     size: Size | None = None
     threads: int | None = None
+    fused: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class Model(ABC, Generic[Result]):
     card: Card
     can_aggregate: bool = False
     """Whether :meth:`features_with` works."""
+    fused: str | None = None
+    """The kernel that runs the head in the engine's place, once open; None where the engine does."""
 
     @abstractmethod
     def open(self, setup: Setup, frame_size: Size) -> None:

@@ -53,7 +53,8 @@ class InputCard(Strict):
 
 class Card(Strict):
     """A model's card. ``files`` maps a part (``key``, ``warp_head``, ``weights``) to its file, ``features`` lists
-    what the part ``key`` yields beside labels, in order.
+    what the part ``key`` yields beside labels, in order. ``head``: what ``warp_head`` does after the warp, where
+    keywarp has a kernel for it (:mod:`keywarp.models.fused`): a 3x3 transposed convolution of stride 2, and argmax.
     """
 
     schema_version: Literal[1] = 1
@@ -65,6 +66,7 @@ class Card(Strict):
     description: str
     input: InputCard
     features: list[FeatureMap]
+    head: Literal["transposed_conv"] | None = None
     parameters: int
     files: dict[str, FileEntry]
     provenance: Provenance

@@ -95,8 +95,8 @@ def ratio_table(size: tuple[int, int] = SIZE) -> RatioTable:
     return RatioTable(
         size,
         {name: count_macs(_features(name), (3, height, width)) for name in _BLOCKS},
-        {flow: _flow_macs(flow, size, None) for _, flow in PUBLISHED},
-        {flow: _flow_macs(flow, size, DeepLab.feature_channels) for _, flow in PUBLISHED},
+        {flow: _flow_macs(flow, size, None) for flow in _WITH_SCALE},
+        {flow: _flow_macs(flow, size, DeepLab.feature_channels) for flow in _WITH_SCALE},
     )
 
 

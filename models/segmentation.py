@@ -21,6 +21,7 @@ from keywarp.flow.warp import warp_labels
 
 from .base import Array, Earlier, KeyOutput, Level, Model, Picture, Setup
 from .card import AGGREGATED, EARLIER, Card, FeatureMap, InputCard, part_path, read_card
+from .fused import FusedHead
 from .labels import CLASS_SETS, ClassSet
 from .results import SegmentationMap
 
@@ -40,6 +41,9 @@ class SegmentationModel(Model[SegmentationMap]):
     feature maps, of different strides, and which part takes which: the parts take and yield them by name.
     ``warp_head`` takes the flow in cells of its first map's grid; ``warp_scale_head`` in cells of its own, and a
     scale map with the channels of all its maps in order. ``aggregate`` takes and yields the maps of ``warp_head``.
+
+    On a CPU :class:`~keywarp.models.fused.FusedHead` does the work of ``warp_head`` where it can, and finds the
+    labels of key frames too: then no part yields labels but ``warp_scale_head``.
     """
 
     def __init__(self, card_path: Path) -> None:
@@ -54,6 +58,8 @@ class SegmentationModel(Model[SegmentationMap]):
         self._warp_head: Session | None = None
         self._warp_scale_head: Session | None = None
         self._aggregate: Session | None = None
+        self._head: FusedHead | None = None
+        self._packed: tuple[KeyOutput[SegmentationMap], Array] | None = None
         self._grid: Size = (0, 0)
         self._runs_on = ""
 
@@ -80,6 +86,8 @@ class SegmentationModel(Model[SegmentationMap]):
         self._setup = setup
         self._frame_size = frame_size
         self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
+        self._head = self._fused_head()
+        self.fused = None if self._head is None else self._head.kernel
         self._open_level()
         self._warm_up()
 
@@ -92,13 +100,14 @@ class SegmentationModel(Model[SegmentationMap]):
         outputs = self._infer_key(image)
         if self._aggregates:
             return self._mixed(outputs, None)
-        labels = outputs["labels"][0]
-        result = self._decode(labels)
+        maps = {name: outputs[name] for name in self._maps if name in outputs}
+        labels, own = self._labels(maps, outputs)
+        result = self._decode(labels, own=own)
         if self._carries_features:
-            return KeyOutput(result, {name: outputs[name] for name in self._maps})
-        # At the frame's own size the result is a copy of the labels: later frames can share it.
-        carried = result.labels if result.labels.shape == labels.shape else labels.copy()
-        return KeyOutput(result, {"labels": carried})
+            return KeyOutput(result, maps)
+        # At the frame's own size the result has a copy of the labels, or themselves: later frames can share it.
+        carried = result.labels if own or result.labels.shape == labels.shape else labels.copy()
+        return KeyOutput(result, {"labels": labels if own else carried})
 
     def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
         """Run the full network and mix its features with the earlier ones, as far as these match; not at all where
@@ -132,7 +141,14 @@ class SegmentationModel(Model[SegmentationMap]):
         inputs |= {"flow": _batch(field), "weight": weight[np.newaxis, np.newaxis]}
         outputs = self._aggregate.infer(inputs)
         mixed = {name: outputs[f"{AGGREGATED}{name}"] for name in _names(taken)}
-        return KeyOutput(self._decode(outputs["labels"][0]), {**maps, **mixed})
+        labels, own = self._labels(mixed, outputs)
+        return KeyOutput(self._decode(labels, own=own), {**maps, **mixed})
+
+    def _labels(self, maps: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[Labels, bool]:
+        """The labels of ``maps``, and whether nobody else has them: of ``outputs``, or by the fused head."""
+        if self._head is None:
+            return outputs["labels"][0], False
+        return self._head.plain(maps[self._head_map]), True
 
     def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
         """Warp features, multiply them by the scale map if there is one, and run the head; or warp the labels."""
@@ -143,8 +159,12 @@ class SegmentationModel(Model[SegmentationMap]):
             scaled = {"flow": _batch(flow.field), "scale": _batch(flow.scale)}
             maps = self._carried(key, "warp_scale_head")
             return self._decode(self._warp_scale_head.infer({**maps, **scaled})["labels"][0])
-        assert self._warp_head is not None, "open comes first"
         field: Field = resize_field(flow.field, self._map_size(self.card.maps_of("warp_head")[0]))
+        if self._head is not None:
+            if self._packed is None or self._packed[0] is not key:
+                self._packed = key, self._head.pack(key.carried[self._head_map])
+            return self._decode(self._head.warped(self._packed[1], field), own=True)
+        assert self._warp_head is not None, "open comes first"
         inputs = {**self._carried(key, "warp_head"), "flow": _batch(field)}
         return self._decode(self._warp_head.infer(inputs)["labels"][0])
 
@@ -207,7 +227,7 @@ class SegmentationModel(Model[SegmentationMap]):
             self._runs_on = f"{plan.engine} {plan.precision}"
             self._keys[outputs] = plan.session(threads=threads, buffers=2)
         maps = self._feature_shapes("warp_head")
-        if self._carries_features and self._warp_head is None:
+        if self._carries_features and self._head is None and self._warp_head is None:
             plan = self._compile("warp_head", {**maps, "flow": self._flow_shape()}, ("labels",))
             self._warp_head = plan.session(threads=threads)
         if self._aggregates and self._aggregate is None:
@@ -218,7 +238,8 @@ class SegmentationModel(Model[SegmentationMap]):
                 "flow": self._flow_shape(),
                 "weight": (1, 1, height, width),
             }
-            plan = self._compile("aggregate", shapes, (*(f"{AGGREGATED}{name}" for name in maps), "labels"))
+            mixed = tuple(f"{AGGREGATED}{name}" for name in maps)
+            plan = self._compile("aggregate", shapes, mixed if self._head is not None else (*mixed, "labels"))
             self._aggregate = plan.session(threads=threads, buffers=2)
 
     def close(self) -> None:
@@ -228,6 +249,25 @@ class SegmentationModel(Model[SegmentationMap]):
                 session.close()
         self._keys = {}
         self._warp_head = self._warp_scale_head = self._aggregate = None
+        if self._head is not None:
+            self._head.close()
+        self._head = self._packed = None
+
+    def _fused_head(self) -> FusedHead | None:
+        """The head in a kernel of keywarp's own, where the engine would run it on the CPU."""
+        assert self._setup is not None
+        taken = self.card.maps_of("warp_head")
+        if not (self._setup.fused and self._setup.engine.on_cpu and self.card.head and len(taken) == 1):
+            return None
+        path = part_path(self.card, self._card_path, "warp_head")
+        self._check_weights(path)
+        grid, classes = self._map_size(taken[0]), len(self.card.classes)
+        return FusedHead.of_part(path, classes, taken[0].channels, grid, threads=self._setup.threads or 1)
+
+    @property
+    def _head_map(self) -> str:
+        """The name of the map that the fused head takes."""
+        return self.card.maps_of("warp_head")[0].name
 
     def _compile(self, part: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]) -> Plan:
         assert self._setup is not None
@@ -271,9 +311,8 @@ class SegmentationModel(Model[SegmentationMap]):
 
     def _warm_up(self) -> None:
         key = self.features(np.zeros(self._image_shape(), np.uint8))
-        if self._warp_head is not None:
-            flow = {"flow": np.zeros(self._flow_shape(), np.float32)}
-            self._warp_head.infer({**self._carried(key, "warp_head"), **flow})
+        if self._carries_features:
+            self.propagate(key, KeyFlow.start(self._map_size(self.card.maps_of("warp_head")[0])))
 
     def _image_shape(self) -> tuple[int, ...]:
         width, height = self._input_size
@@ -281,8 +320,10 @@ class SegmentationModel(Model[SegmentationMap]):
 
     @property
     def _key_outputs(self) -> tuple[str, ...]:
-        """What the part ``key`` is to yield: no labels where those of a mixture are wanted, which saves a tenth."""
-        return self._maps if self._aggregates else (*self._maps, "labels")
+        """What the part ``key`` is to yield: no labels where those of a mixture are wanted, or the fused head finds
+        them, which saves a tenth.
+        """
+        return self._maps if self._aggregates or self._head is not None else (*self._maps, "labels")
 
     @property
     def _maps(self) -> tuple[str, ...]:

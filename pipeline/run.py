@@ -132,6 +132,7 @@ class Run:
             frames_in=self.graph.frames_in + self.source.losses.total,
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
             aggregates=self._aggregates,
+            fused=self.models[0].fused,
             dropped=self.dropped_by_cause,
             frozen=self.graph.frozen,
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
@@ -211,6 +212,7 @@ class Run:
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,
+            fused=config.fused,
         )
         return Propagate(
             model,

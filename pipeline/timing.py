@@ -186,20 +186,23 @@ class RunTiming:
         dropped: Mapping[str, int],
         policy: str | None = None,
         aggregates: bool = False,
+        fused: str | None = None,
         frozen: int = 0,
         missed: Mapping[str, int] | None = None,
         written: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
         """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
 
-        ``dropped``: frames by cause. ``policy``: what chose the key frames; ``aggregates``: whether
-        they are aggregated where features are carried. ``missed``: frames that a slow sink of
-        a live stream let pass, by its name; ``written``: what each sink has accepted.
+        ``dropped``: frames by cause. ``policy``: what chose the key frames; ``aggregates``: whether they are
+        aggregated where features are carried; ``fused``: the kernel that runs the head, if not the engine.
+        ``missed``: frames that a slow sink of a live stream let pass, by its name; ``written``: what each sink has
+        accepted.
         """
         return {
             "schema": SCHEMA,
             "policy": policy,
             "aggregate": aggregates,
+            "fused": fused,
             "frames": {
                 "in": frames_in,
                 "out": self.frames_out,

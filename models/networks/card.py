@@ -11,6 +11,7 @@ from keywarp.models.labels import ClassSet
 
 from .base import SegmentationNetwork
 from .definition import FEATURES, Definition
+from .fast_head import FastLabels
 
 
 def segmentation_card(
@@ -32,6 +33,7 @@ def segmentation_card(
         description=f"{definition.title}, {len(classes)} classes of streets",
         input=InputCard(stride_px=network.input_stride_px, width=size[0], height=size[1]),
         features=feature_maps(definition, network),
+        head="transposed_conv" if isinstance(definition.decoding(network).labels, FastLabels) else None,
         parameters=sum(p.numel() for p in network.parameters()),
         files={part: FileEntry(path=path.name, sha256=file_sha256(path)) for part, path in files.items()},
         provenance=provenance,

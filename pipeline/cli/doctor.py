@@ -18,6 +18,7 @@ from rich.table import Table
 from keywarp import __version__
 from keywarp.engines.build import engine_names, get_engine
 from keywarp.engines.errors import KeywarpError
+from keywarp.models.fused import kernels
 from keywarp.pipeline.gst.report import gst_report
 from keywarp.pipeline.sinks.encoder import HARDWARE_ENCODERS
 from keywarp.pipeline.threads import available_cores
@@ -63,6 +64,7 @@ def findings() -> list[Finding]:
         _cpu(),
         *map(_package, _PACKAGES),
         *map(_engine, engine_names()),
+        _kernels(),
         *_encoders(),
         *(Finding(part.name, part.ok, part.detail, part.cure) for part in gst_report()),
         _cameras(),
@@ -90,6 +92,12 @@ def _engine(name: str) -> Finding:
         reason = str(error)
     cure = {"openvino": "pip install keywarp"}.get(name, f"pip install 'keywarp[{name}]'")
     return Finding(f"engine {name}", reason is None, reason or "ready", cure)
+
+
+def _kernels() -> Finding:
+    found = kernels()
+    cure = "a C++ compiler (apt install g++ python3-dev), then install keywarp again"
+    return Finding("fused kernels", bool(found), ", ".join(found) or "not compiled: engines run heads", cure)
 
 
 def _encoders() -> list[Finding]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import cv2
@@ -34,10 +36,21 @@ DRIVES = {
 }  # fmt: skip
 
 
+@cache
+def drive(seed: int, kind: str) -> StreetScene:
+    """A drive at ``SIZE``, long enough for all; its textures, painted at the first frame, take a second."""
+    return StreetScene(size=SIZE, length=900, seed=seed, kind=kind)
+
+
 @pytest.fixture(scope="module", params=list(DRIVES.values()), ids=list(DRIVES))
 def scene(request: pytest.FixtureRequest) -> StreetScene:
-    seed, kind = request.param
-    return StreetScene(size=SIZE, length=400, seed=seed, kind=kind)
+    return drive(*request.param)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_drives() -> Iterator[None]:
+    yield
+    drive.cache_clear()
 
 
 def warped(picture: NDArray[Any], step: StepFlow, factor: float = 1.0) -> NDArray[Any]:
@@ -110,7 +123,7 @@ def test_the_step_is_exact_where_it_can_be_computed_by_hand(kind: str) -> None:
     """A point of the road, by the camera's own projection at both times."""
     from keywarp.flow.scenes.street.camera import view_at
 
-    scene = StreetScene(size=SIZE, seed=3, kind=kind)
+    scene = drive(3, kind)
     frame = scene.frame(60)
     rig = SITES[kind](3, SIZE).rig
     views = [scene._drawing(index).view for index in (60, 59)]
@@ -140,7 +153,7 @@ def test_valid_occluded_and_outside_are_all_there_is(scene: StreetScene) -> None
 @pytest.mark.parametrize(("seed", "kind"), [(0, "town"), (9, "motorway")])
 def test_what_a_passing_car_reveals_is_occluded(seed: int, kind: str) -> None:
     """Road that shows now where the frame before showed a car was hidden, and is flagged."""
-    scene = StreetScene(size=SIZE, seed=seed, kind=kind)
+    scene = drive(seed, kind)
     flagged = []
     for index in range(10, 200, 20):
         frame, before = scene.frame(index), scene.frame(index - 3)
@@ -217,7 +230,7 @@ def test_seeds_differ() -> None:
 def test_every_class_appears(kind: str, missing: set[int]) -> None:
     seen: set[int] = set()
     for seed in (0, 1):
-        scene = StreetScene(size=(320, 180), length=900, seed=seed, kind=kind)
+        scene = drive(seed, kind)
         for index in range(0, 900, 30):
             seen |= set(np.unique(scene.frame(index).classes).tolist())
     assert seen == set(range(11)) - missing
@@ -226,7 +239,7 @@ def test_every_class_appears(kind: str, missing: set[int]) -> None:
 def test_a_motorway_is_mostly_road_with_something_along_its_edge() -> None:
     shares = np.zeros(11)
     for seed in range(6):
-        classes = StreetScene(size=SIZE, seed=seed, kind="motorway").frame(30).classes
+        classes = drive(seed, "motorway").frame(30).classes
         assert np.mean(classes[-20:] == labels.ROAD) > 0.7
         shares += np.bincount(classes.ravel(), minlength=11) / classes.size / 6
     assert shares[labels.ROAD] > 0.3
@@ -235,7 +248,7 @@ def test_a_motorway_is_mostly_road_with_something_along_its_edge() -> None:
 
 
 def test_a_bonnet_stays_where_it_is() -> None:
-    scene = StreetScene(size=SIZE, seed=15, kind="motorway")
+    scene = drive(15, "motorway")
     step = scene.frame(9).step()
     assert np.abs(step.field[-3:]).max() < 1e-3
     assert step.valid[-3:].all()
@@ -243,7 +256,7 @@ def test_a_bonnet_stays_where_it_is() -> None:
 
 def test_shadows_on_a_motorway_are_road() -> None:
     """A frame whose road lies half in the shade of trees, and half in the sun."""
-    frame = StreetScene(size=SIZE, seed=0, kind="motorway").frame(30)
+    frame = drive(0, "motorway").frame(30)
     lower = frame.bgr[-60:, 120:].mean(2)
     assert np.mean(frame.classes[-60:, 120:] == labels.ROAD) > 0.95
     dark, bright = np.percentile(lower, [10, 85])

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -590,7 +591,32 @@ def stranger(random_: random.Random, host: str) -> bytes:
     return request[: random_.randrange(1, len(request))] if broken < 0.2 else request
 
 
+UNFINISHED = (
+    b"",
+    b"GET / HT",
+    b"POST /controls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+)
+
+
+@pytest.fixture(scope="module")
+def idle(served: tuple[PageSink, Feeder]) -> Iterator[list[Future[None]]]:
+    """Connections that do nothing, each read by a thread until the server ends it, which takes ten seconds."""
+    with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        connections = [stack.enter_context(raw(served[0])) for _ in range(8)]
+        for number, one in enumerate(connections):
+            one.sendall(UNFINISHED[number % 3])
+        yield [pool.submit(read_to_the_end, one) for one in connections]
+
+
+def read_to_the_end(one: socket.socket) -> None:
+    one.settimeout(20)
+    with suppress(ConnectionResetError):
+        while one.recv(4096):
+            pass
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("idle")  # whose seconds pass meanwhile
 def test_ten_thousand_strange_requests_leave_it_serving(served: tuple[PageSink, Feeder]) -> None:
     sink, _ = served
     random_ = random.Random(7)
@@ -613,35 +639,10 @@ def test_ten_thousand_strange_requests_leave_it_serving(served: tuple[PageSink, 
     assert ask(sink.url, "/")[0] == 200
 
 
-UNFINISHED = (
-    b"",
-    b"GET / HT",
-    b"POST /controls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
-    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-)
-
-
 @pytest.mark.slow
-def test_connections_that_do_nothing_are_ended(served: tuple[PageSink, Feeder]) -> None:
-    sink, _ = served
-    idle = [raw(sink) for _ in range(8)]
-    try:
-        for number, one in enumerate(idle):
-            one.sendall(
-                [
-                    b"",
-                    b"GET / HT",
-                    b"POST /controls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
-                ][number % 3]
-            )
-            one.settimeout(20)
-        for one in idle:
-            with suppress(ConnectionResetError):
-                while one.recv(4096):
-                    pass
-    finally:
-        for one in idle:
-            one.close()
+def test_connections_that_do_nothing_are_ended(idle: list[Future[None]]) -> None:
+    for one in idle:
+        one.result()
 
 
 def test_more_connections_than_allowed_are_refused_at_once() -> None:
