@@ -256,8 +256,8 @@ class SegmentationModel(Model[SegmentationMap]):
     def _fused_head(self) -> FusedHead | None:
         """The head in a kernel of keywarp's own, where the engine would run it on the CPU."""
         assert self._setup is not None
-        taken = self.card.maps_of("warp_head")
-        if not (self._setup.fused and self._setup.engine.on_cpu and self.card.head and len(taken) == 1):
+        taken, known = self.card.maps_of("warp_head"), self.card.head and "warp_head" in self.card.files
+        if not (self._setup.fused and self._setup.engine.on_cpu and known and len(taken) == 1):
             return None
         path = part_path(self.card, self._card_path, "warp_head")
         self._check_weights(path)

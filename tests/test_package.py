@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -68,15 +69,31 @@ def test_the_wheel_holds_the_packages_their_data_and_nothing_else(wheel: Path, t
     assert {name.partition("/")[0] for name in names} == {"keywarp", info}
     inside = {name.removeprefix("keywarp/") for name in names if name.startswith("keywarp/")}
     wanted = {"__init__.py", "__main__.py", "py.typed"}
-    wanted |= {str(path.relative_to(tree)) for package in PACKAGES for path in (tree / package).rglob("*.py")}
+    for package in PACKAGES:
+        wanted |= {str(path.relative_to(tree)) for path in (tree / package).rglob("*.py*")}
     wanted |= {str(path.relative_to(tree)) for path in (tree / "configs").rglob("*.yaml")}
     wanted |= {str(path.relative_to(tree)) for path in (tree / "pipeline" / "page" / "assets").iterdir()}
     assert list((tree / "models" / "weights").glob("*.json"))
     for weights in (tree / "models" / "weights", tree / "flow" / "weights"):
         kinds = ("*.json", "*.onnx", "*.safetensors")
         wanted |= {str(path.relative_to(tree)) for kind in kinds for path in weights.glob(kind)}
+    if shutil.which("c++") is not None:
+        wanted.add(f"models/fused/_rows{sysconfig.get_config_var('EXT_SUFFIX')}")
     assert inside == wanted
     assert f"{info}/licenses/LICENSE" in names
+
+
+def test_a_wheel_can_be_built_without_a_compiler(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="fully_trusted")
+    (folder,) = tmp_path.iterdir()
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist"]
+    run(*command, cwd=folder, CC="false", CXX="false")
+    (path,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(path).namelist()
+    assert "keywarp/models/fused/head.py" in names
+    assert not [name for name in names if "_rows." in name and not name.endswith(".pyi")]
 
 
 def test_the_wheel_is_small(wheel: Path) -> None:
