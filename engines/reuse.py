@@ -23,6 +23,11 @@ class ReusingEngine(Engine):
         self._engine = engine
         self._plans: dict[_Request, Plan] = {}
 
+    @property
+    def on_cpu(self) -> bool:
+        """As the other engine has it."""
+        return self._engine.on_cpu
+
     def missing(self) -> str | None:
         """What the other engine says."""
         return self._engine.missing()

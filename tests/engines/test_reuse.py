@@ -11,6 +11,7 @@ import pytest
 from keywarp.engines.base import Array, NetworkSource, Plan
 from keywarp.engines.errors import UsageError
 from keywarp.engines.fake import FakeEngine, FakeNetwork
+from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.engines.reuse import ReusingEngine
 
 
@@ -50,3 +51,8 @@ def test_it_says_what_the_other_engine_says(engine: ReusingEngine) -> None:
     assert (engine.name, engine.precisions, engine.missing()) == ("fake", ("f32", "f16"), None)
     with pytest.raises(UsageError, match="no precision 'f64'"):
         compiled(engine, precision="f64")
+
+
+@pytest.mark.parametrize("device", ["CPU", "GPU"])
+def test_it_runs_where_the_other_engine_does(device: str) -> None:
+    assert ReusingEngine(OpenVinoEngine(device)).on_cpu is (device == "CPU")
