@@ -20,8 +20,8 @@ from .common import default_clip, heading
 
 
 def label_maps(engine: str, source: str, size: Size, level: str, frames: int) -> Any:
-    """(N, H, W) uint8: the labels of the first ``frames`` frames."""
-    run = Run(source, engine=engine, level=level, interval=5, size=size, precision="f32")
+    """(N, H, W) uint8: the labels of the first ``frames`` frames, all by the engine itself."""
+    run = Run(source, engine=engine, level=level, interval=5, size=size, precision="f32", fused=False)
     maps = []
     for packet in run:
         maps.append(packet[SEGMENTATION].labels)

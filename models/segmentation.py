@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.engines.base import NetworkSource, Plan, Session
-from keywarp.engines.errors import EngineError, ModelError, UsageError, unknown_name
+from keywarp.engines.errors import EngineError, KeywarpError, ModelError, UsageError, unknown_name
 from keywarp.engines.onnx_file import OnnxFile
 from keywarp.flow.base import Field, KeyFlow, PairFlow, Size, resize_field
 from keywarp.flow.warp import warp_labels
@@ -26,6 +27,8 @@ from .labels import CLASS_SETS, ClassSet
 from .results import SegmentationMap
 
 Labels = NDArray[np.uint8]
+
+_log = logging.getLogger(__name__)
 
 _MOST_OF_EARLIER = 0.7
 """The weight of an earlier key frame's features where they match perfectly. Each key frame holds those before it:
@@ -100,14 +103,14 @@ class SegmentationModel(Model[SegmentationMap]):
         outputs = self._infer_key(image)
         if self._aggregates:
             return self._mixed(outputs, None)
-        maps = {name: outputs[name] for name in self._maps if name in outputs}
+        maps = {name: outputs[name] for name in self._maps}
         labels, own = self._labels(maps, outputs)
         result = self._decode(labels, own=own)
         if self._carries_features:
             return KeyOutput(result, maps)
-        # At the frame's own size the result has a copy of the labels, or themselves: later frames can share it.
-        carried = result.labels if own or result.labels.shape == labels.shape else labels.copy()
-        return KeyOutput(result, {"labels": labels if own else carried})
+        # At the frame's own size the result has a copy of the labels: later frames can share it.
+        same = result.labels.shape == labels.shape
+        return KeyOutput(result, {"labels": result.labels if same else labels if own else labels.copy()})
 
     def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
         """Run the full network and mix its features with the earlier ones, as far as these match; not at all where
@@ -203,6 +206,7 @@ class SegmentationModel(Model[SegmentationMap]):
         """Takes a moment where the level was not used before: its part is compiled."""
         assert self._setup is not None, "open comes first"
         self._setup = replace(self._setup, level=level)
+        self._packed = None
         self._open_level()
 
     def nothing(self) -> SegmentationMap:
@@ -256,13 +260,17 @@ class SegmentationModel(Model[SegmentationMap]):
     def _fused_head(self) -> FusedHead | None:
         """The head in a kernel of keywarp's own, where the engine would run it on the CPU."""
         assert self._setup is not None
-        taken, known = self.card.maps_of("warp_head"), self.card.head and "warp_head" in self.card.files
-        if not (self._setup.fused and self._setup.engine.on_cpu and known and len(taken) == 1):
+        taken = self.card.maps_of("warp_head")
+        if not (self._setup.fused and self._setup.engine.on_cpu and self.card.head and len(taken) == 1):
             return None
-        path = part_path(self.card, self._card_path, "warp_head")
-        self._check_weights(path)
         grid, classes = self._map_size(taken[0]), len(self.card.classes)
-        return FusedHead.of_part(path, classes, taken[0].channels, grid, threads=self._setup.threads or 1)
+        try:
+            path = part_path(self.card, self._card_path, "warp_head")
+            self._check_weights(path)
+            return FusedHead.of_part(path, classes, taken[0].channels, grid, threads=self._setup.threads)
+        except KeywarpError as error:  # said again where the engine needs the part, and cannot read it either
+            _log.info("the engine runs the head of model '%s': %s", self.card.name, error)
+            return None
 
     @property
     def _head_map(self) -> str:
@@ -313,6 +321,7 @@ class SegmentationModel(Model[SegmentationMap]):
         key = self.features(np.zeros(self._image_shape(), np.uint8))
         if self._carries_features:
             self.propagate(key, KeyFlow.start(self._map_size(self.card.maps_of("warp_head")[0])))
+        self._packed = None
 
     def _image_shape(self) -> tuple[int, ...]:
         width, height = self._input_size

@@ -2,3 +2,4 @@
 
 from .head import FusedHead as FusedHead
 from .head import kernels as kernels
+from .head import missing as missing

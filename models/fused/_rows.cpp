@@ -26,6 +26,7 @@ namespace {
 
 constexpr int ALL_TAPS = 9;
 constexpr int MOST_LANES = 16;
+constexpr int LONGEST = 1 << 24;  // beyond, a place in the picture is no float of its own
 
 struct Task {
     const float *features;  // with flow (height, width, channels), without (channels, height, width)
@@ -104,7 +105,11 @@ PyObject *names(PyObject *, PyObject *) {
     Kernel found[3];
     const int count = kernels(found);
     PyObject *list = PyTuple_New(count);
-    for (int i = 0; list != nullptr && i < count; ++i) PyTuple_SET_ITEM(list, i, PyUnicode_FromString(found[i].name));
+    for (int i = 0; list != nullptr && i < count; ++i) {
+        PyObject *name = PyUnicode_FromString(found[i].name);
+        if (name == nullptr) Py_CLEAR(list);
+        else PyTuple_SET_ITEM(list, i, name);
+    }
     return list;
 }
 
@@ -139,7 +144,7 @@ PyObject *labels(PyObject *, PyObject *arguments) {
         return nullptr;
     if (task.height < 1 || task.width < 1 || task.channels < 1 || task.channels % MOST_LANES != 0 ||
         task.groups < 1 || (task.group != 4 && task.group != 8 && task.group != 12) ||
-        task.groups * task.group > 256 || task.first < 0 || task.last > task.height || task.first >= task.last)
+        task.groups > 256 / task.group || task.height > LONGEST || task.width > LONGEST || task.first < 0 || task.last > task.height || task.first >= task.last)
         return PyErr_Format(PyExc_ValueError, "sizes that the kernels cannot take");
     Kernel found[3];
     const Kernel *chosen = nullptr;

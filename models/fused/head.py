@@ -3,8 +3,8 @@
 What ``warp_head`` does where a network ends in a 3x3 transposed convolution of stride 2, as ENet does: sample the
 features along the flow, put out the scores of all classes for 2 x 2 pixels a cell, take the best class of each
 pixel. An engine writes features and scores to memory between these steps; here a row of cells stays in the
-processor's cache, and scores stay in registers. It is a third of the engine's work (docs/networks.md), with equal
-labels but where two classes score the same to six digits.
+processor's cache, and scores stay in registers. It takes less than a third of the engine's time (docs/networks.md),
+with the labels that an engine finds at f32, but where two classes score the same to six digits.
 
 The kernels are C++ (``_rows.cpp``), compiled when keywarp is installed, for each instruction set that a processor
 may have; :func:`kernels` lists those of this one. Where there was no compiler the engine runs the ONNX part.
@@ -12,19 +12,25 @@ may have; :func:`kernels` lists those of this one. Where there was no compiler t
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keywarp.engines.errors import EngineError
 from keywarp.engines.onnx_file import OnnxFile
 from keywarp.flow.base import Field, Size
 
 try:
     from . import _rows
-except ImportError:
+except ImportError as error:
     _rows = None  # type: ignore[assignment]
+    _why: str | None = str(error)
+else:
+    _why = None
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -33,7 +39,6 @@ _LANES = 16
 # So many classes at most are scored together: their sums have to stay in registers.
 _MOST_TOGETHER, _STEP = 12, 4
 _MOST_CLASSES = 240
-_LOWEST = np.float32(-3e38)
 # (row parity, column parity, cell below, cell to the right) of each tap, in the order of the kernels
 _TAPS = (
     (0, 0, 0, 0),
@@ -53,49 +58,63 @@ def kernels() -> tuple[str, ...]:
     return () if _rows is None else _rows.kernels()
 
 
+def missing() -> str | None:
+    """None where there are kernels, else why not."""
+    return _why
+
+
 class FusedHead:
-    """The head of one network at one size. One thread at a time may call it; it uses ``threads`` of its own.
+    """The head of one network at one size, on ``threads`` threads (None: as many as there are cores). Any thread
+    may call it; calls wait for each other.
 
     ``grid`` is the width and height of the features, ``even`` (2 C, K, 1, 2) and ``odd`` (2 C, K, 2, 2) the
-    convolutions of :class:`keywarp.models.networks.fast_head.FastLabels`, with their biases (2 C), for C classes
-    and K channels. ``kernel`` is one of :func:`kernels`. Use :meth:`of_part`.
+    convolutions of :class:`keywarp.models.networks.fast_head.FastLabels`, ``bias`` (2 C) is that of both, for C
+    classes and K channels. ``kernel`` is one of :func:`kernels`. Use :meth:`of_part`.
     """
 
     def __init__(
         self,
         grid: Size,
-        even: tuple[Floats, Floats],
-        odd: tuple[Floats, Floats],
+        even: Floats,
+        odd: Floats,
+        bias: Floats,
         *,
-        threads: int = 1,
+        threads: int | None = 1,
         kernel: str | None = None,
     ) -> None:
-        (classes, self._channels), (self._width, self._height) = _sizes(even[0]), grid
+        classes, self._channels = even.shape[0] // 2, even.shape[1]
+        self._width, self._height = grid
         groups = -(-classes // _MOST_TOGETHER)
         self._group = -(-classes // (groups * _STEP)) * _STEP
         self._groups = groups
         self.kernel = kernel or kernels()[0]
-        self._weights, self._bias = self._ordered(classes, (even[0], odd[0]), even[1])
+        self._weights, self._bias = self._ordered(classes, (even, odd), bias)
         stride = -(-self._width // _LANES) * _LANES + _LANES
-        rows = np.linspace(0, self._height, min(threads, self._height) + 1).astype(int)
+        strips = min(threads or os.cpu_count() or 1, self._height)
+        rows = np.linspace(0, self._height, strips + 1).astype(int)
         self._strips = list(zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True))
         self._scratch = [np.zeros((2, self._channels, stride), np.float32) for _ in self._strips]
-        self._pool = ThreadPoolExecutor(len(self._strips) - 1) if len(self._strips) > 1 else None
+        self._pool = ThreadPoolExecutor(strips - 1, "keywarp-head") if strips > 1 else None
+        self._turn = threading.Lock()
 
     @classmethod
     def of_part(
-        cls, path: Path, classes: int, channels: int, grid: Size, *, threads: int
+        cls, path: Path, classes: int, channels: int, grid: Size, *, threads: int | None
     ) -> FusedHead | None:
-        """The head in the ONNX file ``warp_head``; None where there are no kernels for it here."""
+        """The head in the ONNX file ``warp_head``; None where there are no kernels for it here.
+
+        Raises :class:`EngineError` for a file that holds no such head.
+        """
         if _rows is None or channels % _LANES or not 0 < classes <= _MOST_CLASSES:
             return None
         file = OnnxFile.read(path)
         shapes = {"even": (2 * classes, channels, 1, 2), "odd": (2 * classes, channels, 2, 2)}
-        parts = {
-            row: (file.floats(f"labels.{row}.weight").reshape(shape), file.floats(f"labels.{row}.bias"))
-            for row, shape in shapes.items()
-        }
-        return cls(grid, parts["even"], parts["odd"], threads=threads)
+        try:
+            parts = {row: file.floats(f"labels.{row}.weight").reshape(shape) for row, shape in shapes.items()}
+            bias = file.floats("labels.even.bias").reshape(2 * classes)
+        except ValueError as error:
+            raise EngineError(f"'{path}' holds another head than its card says: {error}") from error
+        return cls(grid, parts["even"], parts["odd"], bias, threads=threads)
 
     def pack(self, features: Floats) -> Floats:
         """Features (1, K, h, w) as :meth:`warped` takes them: (h, w, K), so that a cell is read at once."""
@@ -142,10 +161,12 @@ class FusedHead:
                 last,
             )
 
-        others = (
-            [] if self._pool is None else [self._pool.submit(strip, i) for i in range(1, len(self._strips))]
-        )
-        strip(0)
+        with self._turn:
+            others = [self._pool.submit(strip, i) for i in range(1, len(self._strips))] if self._pool else []
+            try:
+                strip(0)
+            finally:
+                wait(others)
         for other in others:
             other.result()
         return labels
@@ -157,14 +178,10 @@ class FusedHead:
         for number, (row, column, below, right) in enumerate(_TAPS):
             by_pixel = kernels[row].reshape(classes, 2, *kernels[row].shape[1:])
             weights[:classes, :, number] = by_pixel[:, column, :, below, right]
-        biases = np.full(width, _LOWEST, np.float32)
+        biases = np.full(width, -np.inf, np.float32)
         biases[:classes] = bias[::2]
         grouped = weights.reshape(self._groups, self._group, self._channels, len(_TAPS))
         return np.ascontiguousarray(grouped.transpose(0, 2, 3, 1)), biases
-
-
-def _sizes(even: Floats) -> tuple[int, int]:
-    return even.shape[0] // 2, even.shape[1]
 
 
 def _flat(features: Floats) -> Floats:

@@ -18,7 +18,7 @@ from rich.table import Table
 from keywarp import __version__
 from keywarp.engines.build import engine_names, get_engine
 from keywarp.engines.errors import KeywarpError
-from keywarp.models.fused import kernels
+from keywarp.models.fused import kernels, missing
 from keywarp.pipeline.gst.report import gst_report
 from keywarp.pipeline.sinks.encoder import HARDWARE_ENCODERS
 from keywarp.pipeline.threads import available_cores
@@ -95,9 +95,9 @@ def _engine(name: str) -> Finding:
 
 
 def _kernels() -> Finding:
-    found = kernels()
+    found, why = kernels(), missing()
     cure = "a C++ compiler (apt install g++ python3-dev), then install keywarp again"
-    return Finding("fused kernels", bool(found), ", ".join(found) or "not compiled: engines run heads", cure)
+    return Finding("fused kernels", bool(found), ", ".join(found) or f"engines run heads: {why}", cure)
 
 
 def _encoders() -> list[Finding]:

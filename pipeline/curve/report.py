@@ -38,6 +38,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
         "settings": {
             "engine": engine,
             "precision": precision or None,
+            "fused": subject.model.fused,
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),

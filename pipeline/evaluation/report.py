@@ -52,6 +52,7 @@ def settings_of(subject: Subject) -> dict[str, Any]:
     return {
         "engine": engine,
         "precision": precision or None,
+        "fused": subject.model.fused,
         "level": config.models[0].level or config.level,
         "aggregate": config.aggregate,
         "flow": {"method": config.flow.method, "size": _size(config.flow.size)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -15,21 +16,24 @@ import numpy as np
 import pytest
 
 from keywarp.engines.build import get_engine
+from keywarp.engines.errors import EngineError
 from keywarp.engines.fake import FakeEngine
 from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.flow.base import KeyFlow
 from keywarp.flow.scenes.street import StreetScene
-from keywarp.models.base import Earlier, Level, Setup
+from keywarp.models.base import Earlier, Level, Model, Setup
 from keywarp.models.build import load_model
-from keywarp.models.card import Card, find_card, part_path, read_card
+from keywarp.models.card import Card, file_sha256, find_card, part_path, read_card
 from keywarp.models.fused import FusedHead, kernels
+from keywarp.models.results import SegmentationMap
 from keywarp.models.segmentation import SegmentationModel
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.run import Run
 
 SIZE = (152, 88)
 built = pytest.mark.skipif(not kernels(), reason="keywarp was installed without a C++ compiler")
-Head = dict[str, tuple[np.ndarray, np.ndarray]]
+Head = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What FusedHead takes: the convolutions of even and of odd rows, and the bias of both."""
 
 
 def made_up(classes: int, channels: int, seed: int = 0) -> Head:
@@ -40,23 +44,21 @@ def made_up(classes: int, channels: int, seed: int = 0) -> Head:
     even[:, 0, :, :, 1] = odd[:, 0, :, :, 1] = 0
     bias = np.repeat(rng.normal(size=classes).astype(np.float32), 2)
     shape = (2 * classes, channels)
-    return {"even": (even.reshape(*shape, 1, 2), bias), "odd": (odd.reshape(*shape, 2, 2), bias)}
+    return even.reshape(*shape, 1, 2), odd.reshape(*shape, 2, 2), bias
 
 
 def scores(head: Head, features: np.ndarray) -> np.ndarray:
     """(C, 2h, 2w) float64 of features (K, h, w): the two convolutions, tap by tap."""
     _, height, width = features.shape
     around = np.pad(features.astype(np.float64), ((0, 0), (0, 1), (0, 1)))
-    out = np.zeros((head["even"][0].shape[0] // 2, 2 * height, 2 * width))
-    for row, name in enumerate(("even", "odd")):
-        kernel, bias = (array.astype(np.float64) for array in head[name])
+    out = np.zeros((len(head[2]) // 2, 2 * height, 2 * width)) + head[2][::2, None, None]
+    for row in (0, 1):
+        kernel = head[row].astype(np.float64)
         for below, right in product(range(kernel.shape[2]), (0, 1)):
             cells = around[:, below : below + height, right : right + width]
             found = np.einsum("ok,khw->ohw", kernel[:, :, below, right], cells)
             for column in (0, 1):
                 out[:, row::2, column::2] += found[column::2]
-        for column in (0, 1):
-            out[:, row::2, column::2] += bias[column::2, None, None]
     return out
 
 
@@ -103,7 +105,7 @@ def test_the_best_class_of_every_pixel(
 ) -> None:
     rng = np.random.default_rng(classes)
     parts = made_up(classes, channels)
-    head = FusedHead(grid, parts["even"], parts["odd"], threads=threads, kernel=kernel)
+    head = FusedHead(grid, *parts, threads=threads, kernel=kernel)
     shape = (1, channels, *grid[::-1])
     # far beyond the picture in places, and a fraction of a cell in others
     flow = rng.normal(scale=6, size=(*grid[::-1], 2)).astype(np.float32)
@@ -119,7 +121,7 @@ def test_the_best_class_of_every_pixel(
 @built
 def test_no_flow_leads_out_of_memory() -> None:
     parts = made_up(11, 16)
-    head = FusedHead((24, 10), parts["even"], parts["odd"])
+    head = FusedHead((24, 10), *parts)
     features = np.random.default_rng(0).normal(size=(1, 16, 10, 24)).astype(np.float32)
     packed = head.pack(features)
     flow = np.zeros((10, 24, 2), np.float32)
@@ -130,14 +132,39 @@ def test_no_flow_leads_out_of_memory() -> None:
     first = np.broadcast_to(features[0, :, :1, :1], features[0].shape)
     assert_best(head.warped(packed, flow), scores(parts, first))
     flow[:] = 3e38
-    head.warped(packed, flow)
+    last = np.broadcast_to(features[0, :, -1:, -1:], features[0].shape)
+    assert_best(head.warped(packed, flow), scores(parts, last))
+
+
+@built
+@pytest.mark.parametrize("kernel", kernels())
+@pytest.mark.parametrize("value", [3e38, -3e38, np.inf, -np.inf, np.nan])
+def test_whatever_the_features_are_labels_are_classes(kernel: str, value: float) -> None:
+    head = FusedHead((24, 10), *made_up(11, 16), kernel=kernel)
+    features = np.full((1, 16, 10, 24), value, np.float32)
+    assert head.plain(features).max() < 11
+    assert head.warped(head.pack(features), np.zeros((10, 24, 2), np.float32)).max() < 11
+
+
+@built
+def test_calls_at_once_wait_for_each_other() -> None:
+    head = FusedHead((80, 60), *made_up(11, 16), threads=2)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1, 16, 60, 80)).astype(np.float32)
+    flow = rng.normal(scale=6, size=(60, 80, 2)).astype(np.float32)
+    packed, wanted = head.pack(features), head.plain(features)
+    carried = head.warped(packed, flow)
+    with ThreadPoolExecutor(4) as pool:
+        plain = [pool.submit(head.plain, features) for _ in range(100)]
+        warped = [pool.submit(head.warped, packed, flow) for _ in range(100)]
+    assert all(np.array_equal(call.result(), wanted) for call in plain)
+    assert all(np.array_equal(call.result(), carried) for call in warped)
 
 
 @built
 def test_equal_scores_go_to_the_first_class() -> None:
     parts = made_up(11, 16)
-    zeros = {row: (np.zeros_like(kernel), np.zeros_like(bias)) for row, (kernel, bias) in parts.items()}
-    head = FusedHead((20, 4), zeros["even"], zeros["odd"])
+    head = FusedHead((20, 4), *map(np.zeros_like, parts))
     assert not head.plain(np.ones((1, 16, 4, 20), np.float32)).any()
 
 
@@ -145,22 +172,42 @@ def test_equal_scores_go_to_the_first_class() -> None:
 def test_arrays_that_do_not_fit_are_refused() -> None:
     from keywarp.models.fused import _rows
 
+    call: Any = _rows.labels
     small = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match="'features' holds 12 bytes; 64 are wanted"):
         _rows.pack(small, small, 4, 4)
-    given: tuple[Any, ...] = (kernels()[0], small, None, small, small, small, np.zeros(4, np.uint8))
-    with pytest.raises(ValueError, match="'features' holds 12 bytes"):
-        _rows.labels(*given, 1, 1, 16, 1, 12, 0, 1)
-    for sizes in (
-        (1, 1, 15, 1, 12, 0, 1),
-        (1, 1, 16, 1, 5, 0, 1),
-        (1, 1, 16, 1, 12, 0, 2),
-        (0, 1, 16, 1, 4, 0, 0),
-    ):
+    sizes = {"height": 2, "width": 3, "channels": 16, "groups": 1, "group": 12, "first": 0, "last": 2}
+    fitting: dict[str, Any] = {
+        "features": np.zeros(6 * 16, np.float32),
+        "flow": np.zeros(12, np.float32),
+        "weights": np.zeros(12 * 16 * 9, np.float32),
+        "bias": np.zeros(12, np.float32),
+        "scratch": np.zeros(2 * 16 * 32, np.float32),
+        "labels": np.zeros(24, np.uint8),
+    }
+    call(kernels()[0], *fitting.values(), *sizes.values())
+    for name, array in fitting.items():
+        given = {**fitting, name: array[:-1]}
+        with pytest.raises(ValueError, match=f"'{name}' holds"):
+            call(kernels()[0], *given.values(), *sizes.values())
+    wrong = [
+        ("height", 0),
+        ("width", -1),
+        ("channels", 15),
+        ("groups", 0),
+        ("group", 5),
+        ("first", 2),
+        ("last", 3),
+    ]
+    wrong += [("height", 2**31 - 1), ("width", 2**31 - 1), ("groups", 2**28), ("first", -1)]
+    for name, size in wrong:
         with pytest.raises(ValueError, match="sizes"):
-            _rows.labels(*given, *sizes)
+            call(kernels()[0], *fitting.values(), *{**sizes, name: size}.values())
     with pytest.raises(ValueError, match="no kernel 'sse9'"):
-        _rows.labels("sse9", *given[1:], 1, 1, 16, 1, 12, 0, 1)
+        call("sse9", *fitting.values(), *sizes.values())
+    fitting["labels"].flags.writeable = False
+    with pytest.raises((ValueError, BufferError), match=r"(?i)writ|read-only"):
+        call(kernels()[0], *fitting.values(), *sizes.values())
 
 
 @contextmanager
@@ -175,7 +222,7 @@ def opened(
         model.close()
 
 
-def labels_of(model: SegmentationModel, *, aggregates: bool) -> list[np.ndarray]:
+def labels_of(model: Model[SegmentationMap], *, aggregates: bool) -> list[np.ndarray]:
     """Two key frames of a street, and each carried twice."""
     scene = StreetScene(size=SIZE, rate=10, length=20, seed=3)
     flow = cv2.resize(np.random.default_rng(0).normal(scale=3, size=(4, 6, 2)).astype(np.float32), (38, 22))
@@ -230,10 +277,59 @@ def test_the_level_changes_while_it_runs() -> None:
     assert not np.array_equal(before[1], carried[1])
 
 
+class _Elsewhere(OpenVinoEngine):
+    """An engine whose networks are out of the processor's reach."""
+
+    @property
+    def on_cpu(self) -> bool:
+        return False
+
+
 def test_engines_that_are_not_on_the_cpu_run_heads_themselves() -> None:
     assert OpenVinoEngine().on_cpu
     assert not OpenVinoEngine("GPU").on_cpu
     assert not FakeEngine({}).on_cpu
+    model = load_model("enet")
+    model.open(Setup(_Elsewhere(), threads=1), SIZE)
+    assert model.fused is None
+    assert len(labels_of(model, aggregates=False)) == 6
+    model.close()
+
+
+@built
+def test_at_bf16_the_head_stays_as_exact() -> None:
+    model = load_model("enet")
+    try:
+        model.open(Setup(get_engine("openvino"), precision="bf16", threads=2), SIZE)
+    except EngineError as error:
+        pytest.skip(str(error))
+    found = labels_of(model, aggregates=False)
+    assert (model.fused, model.runs_on) == (kernels()[0], "openvino bf16")
+    model.close()
+    with opened("openvino", "features", fused=False) as exact:
+        wanted = labels_of(exact, aggregates=False)
+    assert all((ours == theirs).mean() > 0.98 for ours, theirs in zip(found, wanted, strict=True))
+
+
+@built
+def test_a_head_that_cannot_be_read_is_the_engines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = find_card("enet")
+    card = read_card(path)
+    for part in card.files:
+        source = part_path(card, path, part)
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    renamed = tmp_path / card.files["warp_head"].path
+    renamed.write_bytes(renamed.read_bytes().replace(b"labels.even.weight", b"labels.EVEN.weight"))
+    entry = card.files["warp_head"].model_copy(update={"sha256": file_sha256(renamed)})
+    files = {**card.files, "warp_head": entry}
+    (tmp_path / "card.json").write_text(card.model_copy(update={"files": files}).to_json())
+    model = load_model(str(tmp_path / "card.json"))
+    with caplog.at_level("INFO"):
+        model.open(Setup(get_engine("openvino"), threads=1), SIZE)
+    assert "has no weight 'labels.even.weight'" in caplog.text
+    assert model.fused is None
+    assert len(labels_of(model, aggregates=False)) == 6
+    model.close()
 
 
 @built
@@ -249,8 +345,8 @@ def test_a_head_of_another_kind_is_the_engines(tmp_path: Path) -> None:
     model.open(Setup(get_engine("openvino"), threads=1), SIZE)
     assert model.fused is None
     model.close()
-    part = part_path(card, path, "warp_head")
-    assert FusedHead.of_part(part, 11, 20, (8, 8), threads=1) is None
+    file = part_path(card, path, "warp_head")
+    assert FusedHead.of_part(file, 11, 20, (8, 8), threads=1) is None
 
 
 @built

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from keywarp.models.fused import kernels
 from keywarp.models.labels import CAMVID, CLASS_SETS, ClassSet
 from keywarp.pipeline.config import RunConfig
 
@@ -74,6 +75,7 @@ def test_a_split_and_its_frames_as_a_sequence_agree(call: Call, street: Path) ->
         "engine": "openvino",
         "precision": "f32",
         "level": "features",
+        "fused": next(iter(kernels()), None),
         "aggregate": None,
         "flow": {"method": RunConfig().flow.method, "size": None},
         "size": None,

@@ -302,20 +302,20 @@ def _labels_or_skip(engine: str, source: Source | str, **settings: Any) -> list[
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
 def test_engines_agree_on_the_street(engine: str, level: str) -> None:
     frames, wanted = _openvino_on_another_street(level)
-    found = _labels_or_skip(engine, _Given(frames), interval=3, level=level)
+    found = _labels_or_skip(engine, _Given(frames), interval=3, level=level, fused=False)
     assert agreement(found, wanted) >= 0.999
 
 
 @lru_cache(maxsize=2)
 def _openvino_on_another_street(level: str) -> tuple[list[Frame], list[Labels]]:
     frames = read_all(StreetSource(size=(256, 144), length=30, seed=1))[1]
-    return frames, _labels_or_skip("openvino", _Given(frames), interval=3, level=level)
+    return frames, _labels_or_skip("openvino", _Given(frames), interval=3, level=level, fused=False)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
 def test_engines_agree_on_a_real_clip(engine: str) -> None:
     clip = str(real("video/carnd_test_video.mp4"))
-    found = _labels_or_skip(engine, clip, size=(256, 144), interval=1)
+    found = _labels_or_skip(engine, clip, size=(256, 144), interval=1, fused=False)
     wanted = _openvino_on_the_clip(clip)
     assert len(wanted) == 38
     assert agreement(found, wanted) >= 0.999
@@ -323,7 +323,7 @@ def test_engines_agree_on_a_real_clip(engine: str) -> None:
 
 @lru_cache(maxsize=1)
 def _openvino_on_the_clip(clip: str) -> list[Labels]:
-    return _labels_or_skip("openvino", clip, size=(256, 144), interval=1)
+    return _labels_or_skip("openvino", clip, size=(256, 144), interval=1, fused=False)
 
 
 class _Given(Source):
