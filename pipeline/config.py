@@ -161,7 +161,7 @@ class RunConfig(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _choose_flow(cls, given: object) -> object:
-        """Where features are carried a better flow costs a sixth of a propagated frame; beside a warp alone, a third."""
+        """Where features are carried a better flow is a sixth of a propagated frame, beside a warp a third."""
         if not isinstance(given, Mapping):
             return given
         flow = given.get("flow", {})
