@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BASE := .venv
 DEV := .venv-dev
-KERNELS := models/fused/_rows.cpp models/fused/_rows.inc
+KERNELS := models/fused/_rows.cpp models/fused/_rows.inc flow/_gradients.cpp flow/_gradients.inc $(wildcard engines/native/*)
 # ruff and mypy do not follow symbolic links on their own, but do where a path goes through one.
 CODE := src/keywarp/*.py $(addprefix src/keywarp/,pipeline/ engines/ flow/ models/) tests benchmarks
 PIP := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
