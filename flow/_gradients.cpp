@@ -1,4 +1,4 @@
-// One Lucas-Kanade step for every cell of 2 x 2 pixels of a picture, on the CPU.
+// Lucas-Kanade steps for every cell of 2 x 2 pixels of a picture, on the CPU.
 //
 // What OpenCV does in a dozen calls, each from memory to memory: warp the previous picture along the field so far, take
 // what light changed evenly from what differs, sum the products of gradients and difference over the window of each
@@ -11,11 +11,12 @@
 
 namespace {
 
-constexpr int CELL = 2;   // pixels, a side of a cell
-constexpr int EDGE = 2;   // pixels around pictures, so that a cell may lie across their border
-constexpr int REACH = 2;  // cells that a window reaches to each side
-constexpr int SUMS = 5;   // gradient times difference in x and y, gradients squared in x and y, and multiplied
-constexpr int BLOCK = 16; // pixels: what differs evenly over as much as this is light
+constexpr int CELL = 2;    // pixels, a side of a cell
+constexpr int EDGE = 2;    // pixels around pictures, so that a cell may lie across their border
+constexpr int REACH = 2;   // cells that a window reaches to each side
+constexpr int SUMS = 5;    // gradient times difference in x and y, gradients squared in x and y, and multiplied
+constexpr int INVERSE = 3; // of a symmetric 2 x 2 matrix: the entries
+constexpr int BLOCK = 16;  // pixels: what differs evenly over as much as this is light
 constexpr int LONGEST_SIDE = 1 << 14;
 constexpr float WINDOW[2 * REACH + 1] = {0.0625f, 0.25f, 0.375f, 0.25f, 0.0625f};
 constexpr float SOBEL = 1.0f / 8;
@@ -28,6 +29,7 @@ struct Task {
     uint8_t *valid;           // (height / 2, width / 2): whether cells point into the picture; or null
     uint8_t *scratch;
     int width, height;
+    int steps;  // at least 1
     float damping, longest;  // see lucas_kanade.py
     float scale;             // the better field is multiplied by it
 };
@@ -42,6 +44,7 @@ struct Scratch {
     float *row_sums, *means;       // differences of cells, summed over the rows of a block; of blocks
     float *light;                  // (blocks_down, 2, stride): the means for even and for odd pixels of a row
     float *sums;                   // (SUMS, sums_stride), REACH empty cells at each end
+    float *inverse;                // (rows of cells, INVERSE, stride)
     float *ring;                   // (2 REACH + 1, SUMS, stride): the last rows of sums
     int16_t *smooth, *change;      // a row of pixels, weighted with the rows above and below; its difference downwards
     int16_t *gradient[2 * CELL];   // across, then down, for each row of a cell
@@ -50,7 +53,6 @@ struct Scratch {
     explicit Scratch(const Task &task) : Scratch(task.scratch, task.width, task.height) {
         for (int x = 0; x < stride; ++x) places[x] = float(CELL * x);
         std::memset(sums, 0, sizeof(float) * SUMS * sums_stride);
-        std::memset(ring, 0, sizeof(float) * (2 * REACH + 1) * SUMS * stride);
     }
 
     Scratch(uint8_t *memory, int width, int height) {
@@ -64,8 +66,9 @@ struct Scratch {
         take(memory, means, size_t(blocks_across) * blocks_down);
         take(memory, light, size_t(CELL) * blocks_down * stride);
         take(memory, sums, size_t(SUMS) * sums_stride);
+        take(memory, inverse, size_t(height / CELL) * INVERSE * stride);
         take(memory, ring, size_t(2 * REACH + 1) * SUMS * stride);
-        for (int16_t **array : {&smooth, &change}) take(memory, *array, size_t(CELL) * stride + 2);
+        for (int16_t **array : {&smooth, &change}) take(memory, *array, size_t(CELL) * stride + native::MOST_LANES);
         for (int16_t *&array : gradient) take(memory, array, size_t(CELL) * stride);
         // a cell may lie EDGE pixels beyond the border, and is read with one pixel more each way, four bytes at once
         const size_t picture = size_t(height + 2 * EDGE + CELL + 1) * picture_stride;
@@ -107,10 +110,11 @@ PyObject *refine(PyObject *, PyObject *arguments) {
     const char *kernel;
     PyObject *given[6];
     Task task{};
-    if (!PyArg_ParseTuple(arguments, "sOOOOOOiifff", &kernel, &given[0], &given[1], &given[2], &given[3], &given[4],
-                          &given[5], &task.width, &task.height, &task.damping, &task.longest, &task.scale) ||
+    if (!PyArg_ParseTuple(arguments, "sOOOOOOiiifff", &kernel, &given[0], &given[1], &given[2], &given[3], &given[4],
+                          &given[5], &task.width, &task.height, &task.steps, &task.damping, &task.longest, &task.scale) ||
         !fits(task.width, task.height))
         return nullptr;
+    if (task.steps < 1) return PyErr_Format(PyExc_ValueError, "%d steps; at least 1", task.steps);
     native::Kernel<Task> found[native::MOST_KERNELS];
     const auto *chosen = native::named(found, kernels_here(found), kernel);
     if (chosen == nullptr) return nullptr;

@@ -13,6 +13,7 @@ def refine(
     scratch: NDArray[np.uint8],
     width: int,
     height: int,
+    steps: int,
     damping: float,
     longest: float,
     scale: float,

@@ -17,15 +17,18 @@ from .lucas_kanade import LucasKanadeFlow
 from .measured import MeasuredFlow
 from .pair_net import FlowNetFlow
 
-_ESTIMATORS: dict[str, Callable[[Size | None], StepEstimator]] = {
+_BY_GRADIENTS: dict[str, Callable[..., StepEstimator]] = {
     "lk": LucasKanadeFlow,
     **{f"lk:{preset}": partial(LucasKanadeFlow, preset=preset) for preset in lucas_kanade.PRESETS},
-    "dis": DisFlow,
-    **{f"dis:{preset}": partial(DisFlow, preset=preset) for preset in PRESETS},
-    "source": KnownFlow,
     "codec": CodecFlow,
     "auto": MeasuredFlow,
 }
+_OTHERS: dict[str, Callable[[Size | None], StepEstimator]] = {
+    "dis": DisFlow,
+    **{f"dis:{preset}": partial(DisFlow, preset=preset) for preset in PRESETS},
+    "source": KnownFlow,
+}
+_ESTIMATORS = {**_BY_GRADIENTS, **_OTHERS}
 
 
 def flow_names() -> tuple[str, ...]:
@@ -48,15 +51,20 @@ def wants_vectors(name: str) -> bool:
     return bool(getattr(_ESTIMATORS.get(name), "wants_vectors", False))
 
 
-def make_estimator(name: str, size: Size | None = None) -> StepEstimator | PairEstimator:
-    """The estimator of a name or of a flow card's path, on pictures of ``size`` (None: its own choice)."""
+def make_estimator(
+    name: str, size: Size | None = None, *, fused: bool = True
+) -> StepEstimator | PairEstimator:
+    """The estimator of a name or of a flow card's path, on pictures of ``size`` (None: its own choice).
+
+    ``fused``: gradients' flow by kernels of keywarp's own where there are such, else by OpenCV.
+    """
     if name.endswith(".json") or name in pair_names():
         return FlowNetFlow(name, size)
-    return make_step_estimator(name, size)
+    return make_step_estimator(name, size, fused=fused)
 
 
-def make_step_estimator(name: str, size: Size | None = None) -> StepEstimator:
-    """The estimator called ``name``, on pictures of ``size`` (None: its own choice)."""
+def make_step_estimator(name: str, size: Size | None = None, *, fused: bool = True) -> StepEstimator:
+    """The step estimator called ``name``, as :func:`make_estimator` makes it."""
     if name in network_names():
         raise UsageError(
             f"no weights of the flow network '{name}' come with keywarp (those that do: "
@@ -64,4 +72,6 @@ def make_step_estimator(name: str, size: Size | None = None) -> StepEstimator:
         )
     if name not in _ESTIMATORS:
         raise unknown_name("flow", name, flow_names())
-    return _ESTIMATORS[name](size)
+    if name in _OTHERS:
+        return _OTHERS[name](size)
+    return _BY_GRADIENTS[name](size, fused=fused)

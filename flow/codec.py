@@ -24,16 +24,16 @@ class CodecFlow(StepEstimator):
     B-frame is warned of once.
     Vectors of frames that were dropped are joined. Cells that no vector tells of take after those around them and
     are invalid; where they are more than a quarter of the frame they take the flow of
-    :class:`.LucasKanadeFlow`, and so does a frame without any vector; ``size``: of its pictures. The grid has
-    cells of 4 pixels, or of 8 and more in large pictures.
+    :class:`.LucasKanadeFlow`, and so does a frame without any vector; ``size`` and ``fused`` are its
+    own. The grid has cells of 4 pixels, or of 8 and more in large pictures.
     """
 
     name = "codec"
     wants_vectors = True
     needs_vectors = True
 
-    def __init__(self, size: Size | None = None) -> None:
-        self._gradients = LucasKanadeFlow(size)
+    def __init__(self, size: Size | None = None, *, fused: bool = True) -> None:
+        self._gradients = LucasKanadeFlow(size, fused=fused)
         self._warned = False
 
     def step(self, previous: Image, current: Image) -> StepFlow:

@@ -1,13 +1,14 @@
-"""One level of a pyramid: a field made better by one step of Lucas and Kanade for each of its cells.
+"""One level of a pyramid: a field made better by a few steps of Lucas and Kanade for each of its cells.
 
 Of a cell's window of the current picture c, with gradient g, and of the previous one warped along the field, w, the
 step d solves ``(sum g g' + damping) d = sum g (c - w)``: B. Lucas and T. Kanade, "An iterative image registration
-technique with an application to stereo vision" (IJCAI 1981), for all cells at once.
+technique with an application to stereo vision" (IJCAI 1981), for all cells at once. The first sum is the same in
+all steps.
 
-:class:`KernelLevel` does it in one pass (``_gradients.cpp``, compiled when keywarp is installed, for each instruction
-set that a processor may have; :func:`kernels` lists those of this one), :class:`OpenCvLevel` in a dozen calls of
-OpenCV, in four to five times the time. Their fields differ by what OpenCV rounds: it samples at 32nds of a pixel, to
-whole grey levels.
+:class:`KernelLevel` does it in one pass (``_gradients.cpp``, compiled when keywarp is installed, for each
+instruction set that a processor may have; :func:`kernels` lists those of this one), :class:`OpenCvLevel` in a dozen
+calls of OpenCV, in about four times the time. Their fields differ by what OpenCV rounds: it samples at 32nds of a
+pixel, to whole grey levels.
 """
 
 from __future__ import annotations
@@ -38,14 +39,21 @@ _WINDOW = (5, 5)
 _LIGHT_PX = 16
 # Added to the squared gradients, in grey levels per pixel: what is flatter than this stays where it is.
 _DAMPING = 3.0
-# In pixels; a longer step is beyond what gradients can tell.
-_LONGEST_STEP = 2.0
+# More find little more (docs/flow.md).
+_STEPS = 3
+# In pixels: what comes into the picture would else drag along what stands still beside it.
+_LONGEST_STEP = 0.75
 _SOBEL_SCALE = 1 / 8
 
 
 def kernels() -> tuple[str, ...]:
     """Those that run here, the quickest first, of ``avx512``, ``avx2``, ``plain``; none if none were compiled."""
     return () if _gradients is None else _gradients.kernels()
+
+
+def best_kernel(fused: bool = True) -> str | None:
+    """The quickest of :func:`kernels`; None where there are none, or ``fused`` is false: OpenCV does the work."""
+    return next(iter(kernels()), None) if fused else None
 
 
 def missing() -> str | None:
@@ -122,6 +130,7 @@ class KernelLevel(Level):
             valid,
             self._scratch,
             *self.size,
+            _STEPS,
             _DAMPING,
             _LONGEST_STEP,
             scale,
@@ -132,8 +141,8 @@ class KernelLevel(Level):
 class OpenCvLevel(Level):
     """By OpenCV.
 
-    The products lie in one array below each other, with empty rows between, so that two calls sum all of them. What
-    the windows miss beyond the edges they miss in all sums alike.
+    The products of a sum lie in one array below each other, with empty rows between, so that two calls sum all of
+    them. What the windows miss beyond the edges they miss in all sums alike.
     """
 
     def __init__(self, size: Size) -> None:
@@ -147,35 +156,42 @@ class OpenCvLevel(Level):
         self._few = max(1, width // _LIGHT_PX), max(1, height // _LIGHT_PX)
         self._gradient = np.empty((2, height, width), np.float32)
         self._difference = np.empty((height, width), np.float32)
-        empty = _WINDOW[1] // 2
-        self._products = np.zeros((5, height + CELL_PX * empty, width), np.float32)
-        self._means = np.empty((5 * (rows + empty), columns), np.float32)
-        self._blurred = np.empty_like(self._means)
-        self._sums = self._blurred.reshape(5, rows + empty, columns)[:, :rows]
-        self._determinant, self._square = np.empty((2, rows, columns), np.float32)
+        self._squares, self._products = _Sums(3, size), _Sums(2, size)
+        self._inverse = np.empty((3, rows, columns), np.float32)
         self._solved, self._other = np.empty((2, 2, rows, columns), np.float32)
         self._step = np.empty((rows, columns, 2), np.float32)
 
     def refine(self, field: Field, previous: Gray, current: Gray, light: Gray | None) -> Field:
         """See :meth:`Level.refine`."""
-        self._compare(field, previous if light is None else cv2.LUT(previous, light), current)
-        across, down = self._gradient
-        cv2.Sobel(current, cv2.CV_32F, 1, 0, dst=across, scale=_SOBEL_SCALE)
-        cv2.Sobel(current, cv2.CV_32F, 0, 1, dst=down, scale=_SOBEL_SCALE)
-        products = self._products[:, : self.size[1]]
-        np.multiply(self._gradient, self._difference, out=products[0:2])
-        np.multiply(self._gradient, self._gradient, out=products[2:4])
-        np.multiply(across, down, out=products[4])
-        stacked = self._products.reshape(-1, self.size[0])
-        cv2.resize(stacked, self._means.shape[::-1], dst=self._means, interpolation=cv2.INTER_AREA)
-        cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._blurred, borderType=cv2.BORDER_CONSTANT)
-        return cv2.add(field, self._solve())
+        if light is not None:
+            previous = cv2.LUT(previous, light)
+        self._look(current)
+        for _ in range(_STEPS):
+            self._compare(field, previous, current)
+            np.multiply(self._gradient, self._difference, out=self._products.terms)
+            field = cv2.add(field, self._solve(self._products.sums()))
+        return field
 
     def finish(self, field: Field, previous: Gray, current: Gray, light: Gray | None) -> StepFlow:
         """See :meth:`Level.finish`."""
         field = self.refine(field, previous, current, light)
         field *= np.float32(1 / CELL_PX)
         return StepFlow(field, inside(field))
+
+    def _look(self, current: Gray) -> None:
+        """The gradients of the current picture, and what a step takes them times the difference by: the inverse of
+        the sum of their squares, (yy, xy, xx) over the determinant.
+        """
+        across, down = self._gradient
+        cv2.Sobel(current, cv2.CV_32F, 1, 0, dst=across, scale=_SOBEL_SCALE)
+        cv2.Sobel(current, cv2.CV_32F, 0, 1, dst=down, scale=_SOBEL_SCALE)
+        terms = self._squares.terms
+        np.multiply(self._gradient, self._gradient, out=terms[0:2])
+        np.multiply(across, down, out=terms[2])
+        squares = self._squares.sums()
+        squares[0:2] += _DAMPING
+        xx, yy, xy = squares
+        np.divide((yy, xy, xx), xx * yy - xy * xy, out=self._inverse)
 
     def _compare(self, field: Field, previous: Gray, current: Gray) -> None:
         """What the current picture has more than the previous one, warped, without what the light changed by."""
@@ -190,18 +206,33 @@ class OpenCvLevel(Level):
         cv2.resize(light, self.size, dst=self._light, interpolation=cv2.INTER_LINEAR)
         difference -= self._light
 
-    def _solve(self) -> Field:
-        """The step of each cell: two equations with two unknowns, by Cramer's rule."""
-        right, right_swapped = self._sums[0:2], self._sums[1::-1]
-        squares, squares_swapped, mixed = self._sums[2:4], self._sums[3:1:-1], self._sums[4]
-        squares += _DAMPING
-        determinant = np.multiply(squares[0], squares[1], out=self._determinant)
-        determinant -= np.multiply(mixed, mixed, out=self._square)
-        step = np.multiply(squares_swapped, right, out=self._solved)
-        step -= np.multiply(mixed, right_swapped, out=self._other)
-        step /= determinant
+    def _solve(self, products: NDArray[np.float32]) -> Field:
+        """The step of each cell."""
+        step = np.multiply(self._inverse[::2], products, out=self._solved)
+        step -= np.multiply(self._inverse[1], products[::-1], out=self._other)
         np.clip(step, -_LONGEST_STEP, _LONGEST_STEP, out=step)
         return cv2.merge([step[0], step[1]], dst=self._step)
+
+
+class _Sums:
+    """``count`` terms (count, height, width), and for each cell their means, weighted over its window."""
+
+    def __init__(self, count: int, size: Size) -> None:
+        width, height = size
+        columns, rows = width // CELL_PX, height // CELL_PX
+        empty = _WINDOW[1] // 2
+        stacked = np.zeros((count, height + CELL_PX * empty, width), np.float32)
+        self._stacked = stacked.reshape(-1, width)
+        self._means = np.empty((count * (rows + empty), columns), np.float32)
+        self._weighted = np.empty_like(self._means)
+        self.terms = stacked[:, :height]
+        self._sums = self._weighted.reshape(count, rows + empty, columns)[:, :rows]
+
+    def sums(self) -> NDArray[np.float32]:
+        """(count, rows, columns) of the terms; valid until the next call."""
+        cv2.resize(self._stacked, self._means.shape[::-1], dst=self._means, interpolation=cv2.INTER_AREA)
+        cv2.GaussianBlur(self._means, _WINDOW, 0, dst=self._weighted, borderType=cv2.BORDER_CONSTANT)
+        return self._sums
 
 
 def _factors(before: Size, after: Size) -> tuple[float, float, float, float]:

@@ -1,15 +1,17 @@
 """Step flow by a coarse search and by gradients: DIS on small pictures, refined from level to level of a pyramid.
 
-A level warps the previous picture along the field so far, and each of its cells takes the one Gauss-Newton step
-that explains best what still differs around it: Lucas and Kanade, "An iterative image registration technique with
-an application to stereo vision" (IJCAI 1981), on a pyramid as Bouguet's "Pyramidal implementation of the Lucas
-Kanade feature tracker" (2001) has it, but dense. DIS finds what is far, and is not led astray by what comes into
-the picture; gradients find the edges of what moves, in a fraction of the time of a finer search (docs/flow.md).
+A level warps the previous picture along the field so far, and each of its cells takes the Gauss-Newton step that
+explains best what still differs around it, three times over: Lucas and Kanade, "An iterative image registration
+technique with an application to stereo vision" (IJCAI 1981), on a pyramid as Bouguet's "Pyramidal implementation of
+the Lucas Kanade feature tracker" (2001) has it, but dense. DIS finds what is far, and is not led astray by what
+comes into the picture; gradients find the edges of what moves, in a fraction of the time of a finer search
+(docs/flow.md).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -18,12 +20,27 @@ import numpy as np
 from keywarp.engines.errors import unknown_name
 
 from .base import Field, Image, Size, StepEstimator, StepFlow
-from .gradients import Gray, Level, kernels, make_level
+from .gradients import Gray, Level, best_kernel, make_level
 from .sizes import picture_size
 
-PRESETS = {"quick": (192 * 144, 2), "fine": (384 * 288, 3)}
-"""About how many pixels the finest pictures have, and on how many levels the flow is refined. DIS searches the
-second of them, counted from the coarsest."""
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """About how many ``pixels`` the finest pictures have; on how many ``levels`` the flow is refined, and on which
+    of them DIS searches, counted from the coarsest.
+    """
+
+    pixels: int
+    levels: int
+    searched: int
+
+
+PRESETS = {
+    "quick": Preset(192 * 144, 2, 1),
+    "medium": Preset(288 * 216, 3, 1),
+    "fine": Preset(384 * 288, 3, 2),
+}
+DEFAULT = "medium"
 
 # The default's sides are multiples of this: they can be halved evenly, and averaged quickly.
 _SIDE_STEP_PX = 16
@@ -46,18 +63,19 @@ class LucasKanadeFlow(StepEstimator):
     brightness of both frames.
 
     ``size`` (width, height) is that of the finest pictures, to even numbers; None: about as many pixels as the
-    preset says, in the frame's shape, the sides multiples of 16; about the frame's own size where that is less. A
+    preset says, in the frame's shape, the sides multiples of 16; about the frame's own size where that is less.
+    ``fused``: by kernels of keywarp's own where there are such (:mod:`.gradients`), else by OpenCV. A
     cell of the flow is 2 x 2 of these pixels. Cells that point outside the previous frame are invalid. Where
     pictures are too small for DIS nothing moves at first, on a level of ten pixels.
     """
 
-    def __init__(self, size: Size | None = None, preset: str = "quick", *, fused: bool = True) -> None:
+    def __init__(self, size: Size | None = None, preset: str = DEFAULT, *, fused: bool = True) -> None:
         if preset not in PRESETS:
             raise unknown_name("Lucas-Kanade preset", preset, PRESETS)
         self.name = f"lk:{preset}"
-        self.kernel = next(iter(kernels()), None) if fused else None
+        self._kernel = best_kernel(fused)
         self._size = size
-        self._pixels, self._refined = PRESETS[preset]
+        self._preset = PRESETS[preset]
         self._search: Any = None
         self._search_size: Size | None = None
         self._levels: list[Level] = []
@@ -79,13 +97,16 @@ class LucasKanadeFlow(StepEstimator):
         return finest.finish(finest.start(field, size), *pictures, light)
 
     def _prepare(self, frame_size: Size) -> None:
-        sizes = pyramid_sizes(self._size or picture_size(frame_size, self._pixels, _SIDE_STEP_PX))
-        refined = sizes[-self._refined :]
-        self._search_size = next((size for size in refined[1:2] if min(size) >= _SMALLEST_SEARCH_PX), None)
-        self._levels = [make_level(size, self.kernel) for size in (refined if self._search_size else sizes)]
+        preset = self._preset
+        sizes = pyramid_sizes(self._size or picture_size(frame_size, preset.pixels, _SIDE_STEP_PX))
+        refined = sizes[-preset.levels :]
+        self._search_size = next(
+            (size for size in refined[preset.searched :] if min(size) >= _SMALLEST_SEARCH_PX), None
+        )
+        self._levels = [make_level(size, self._kernel) for size in (refined if self._search_size else sizes)]
         self._frame_size = frame_size
-        if self._search is None:
-            self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        # anew for each size: it keeps what it chose for small pictures
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def _begin(self, previous: Image, current: Image, light: Gray | None) -> tuple[Field, Size]:
         """A first field, in pixels of pictures of the size beside it."""

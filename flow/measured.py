@@ -34,14 +34,14 @@ class MeasuredFlow(StepEstimator):
     if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
     between the previous frame, warped, and this one is taken. A frame without vectors has the flow of
     gradients alone, and so has a source without, on that flow's own grid; else the grid is that of
-    :class:`.codec.CodecFlow`. ``size``: of the finest pictures of those gradients.
+    :class:`.codec.CodecFlow`. ``size`` and ``fused`` are those of the gradients' flow.
     """
 
     name = "auto"
     wants_vectors = True
 
-    def __init__(self, size: Size | None = None) -> None:
-        self._gradients = LucasKanadeFlow(size)
+    def __init__(self, size: Size | None = None, *, fused: bool = True) -> None:
+        self._gradients = LucasKanadeFlow(size, fused=fused)
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow, on the grid of vectors where the source has any."""

@@ -43,7 +43,7 @@ class Setup:
 
     ``aggregates``: at level ``features``, full runs may take in what an earlier key frame carries. ``size`` is the
     network's input (None: from the card and the frames' size), ``threads`` the CPU threads of its engine (None: the
-    engine's choice). ``fused``: let kernels of keywarp's own run heads on the CPU where there are such.
+    engine's choice). ``fused``: let kernels of keywarp's own work on the CPU where there are such.
     """
 
     engine: Engine

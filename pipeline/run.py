@@ -13,6 +13,7 @@ from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
 from keywarp.flow.base import PairEstimator, StepEstimator
 from keywarp.flow.build import make_estimator, wants_vectors
+from keywarp.flow.gradients import best_kernel
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.base import Level, Model, Setup
 from keywarp.models.build import load_model
@@ -133,6 +134,7 @@ class Run:
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
             aggregates=self._aggregates,
             fused=self.models[0].fused,
+            flow_kernel=best_kernel(self.config.fused),
             dropped=self.dropped_by_cause,
             frozen=self.graph.frozen,
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
@@ -199,7 +201,7 @@ class Run:
     def _propagate(self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None) -> Stage:
         config, policy = self.config, self._policy(entry)
         # One for each model: they run side by side, and an estimator takes one call at a time.
-        flow = make_estimator(config.flow.method, config.flow.size)
+        flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
         level = entry.level or config.level
         aggregated = aggregates(config, model, policy, flow)
         self._aggregates = self._aggregates or aggregated

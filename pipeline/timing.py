@@ -187,6 +187,7 @@ class RunTiming:
         policy: str | None = None,
         aggregates: bool = False,
         fused: str | None = None,
+        flow_kernel: str | None = None,
         frozen: int = 0,
         missed: Mapping[str, int] | None = None,
         written: Mapping[str, int] | None = None,
@@ -194,7 +195,8 @@ class RunTiming:
         """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
 
         ``dropped``: frames by cause. ``policy``: what chose the key frames; ``aggregates``: whether they are
-        aggregated where features are carried; ``fused``: the kernel that runs the head, if not the engine.
+        aggregated where features are carried; ``fused``: the kernel that runs the head, if not the engine;
+        ``flow_kernel``: that which refines flow by gradients, if not OpenCV.
         ``missed``: frames that a slow sink of a live stream let pass, by its name; ``written``: what each sink has
         accepted.
         """
@@ -203,6 +205,7 @@ class RunTiming:
             "policy": policy,
             "aggregate": aggregates,
             "fused": fused,
+            "flow_kernel": flow_kernel,
             "frames": {
                 "in": frames_in,
                 "out": self.frames_out,

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from rich.table import Table
 from keywarp import __version__
 from keywarp.engines.build import engine_names, get_engine
 from keywarp.engines.errors import KeywarpError
-from keywarp.models.fused import kernels, missing
+from keywarp.flow import gradients
+from keywarp.models import fused
 from keywarp.pipeline.gst.report import gst_report
 from keywarp.pipeline.sinks.encoder import HARDWARE_ENCODERS
 from keywarp.pipeline.threads import available_cores
@@ -64,7 +66,8 @@ def findings() -> list[Finding]:
         _cpu(),
         *map(_package, _PACKAGES),
         *map(_engine, engine_names()),
-        _kernels(),
+        _kernels("kernels for heads", fused.kernels(), fused.missing(), "engines run heads"),
+        _kernels("kernels for flow", gradients.kernels(), gradients.missing(), "OpenCV finds flow"),
         *_encoders(),
         *(Finding(part.name, part.ok, part.detail, part.cure) for part in gst_report()),
         _cameras(),
@@ -94,10 +97,9 @@ def _engine(name: str) -> Finding:
     return Finding(f"engine {name}", reason is None, reason or "ready", cure)
 
 
-def _kernels() -> Finding:
-    found, why = kernels(), missing()
+def _kernels(topic: str, found: Sequence[str], why: str | None, instead: str) -> Finding:
     cure = "a C++ compiler (apt install g++ python3-dev), then install keywarp again"
-    return Finding("fused kernels", bool(found), ", ".join(found) or f"engines run heads: {why}", cure)
+    return Finding(topic, bool(found), ", ".join(found) or f"{instead}: {why}", cure)
 
 
 def _encoders() -> list[Finding]:

@@ -97,7 +97,7 @@ def _estimators(
     estimators: list[Estimator] = []
     skipped: dict[str, str] = {}
     for name in names:
-        estimator = make_estimator(name, config.flow.size)
+        estimator = make_estimator(name, config.flow.size, fused=config.fused)
         try:
             for data in sets:
                 check_flow(estimator, data)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
+from keywarp.flow.gradients import best_kernel
 from keywarp.pipeline.evaluation import Subject
 
 from .measure import Curve, Measure, Point
@@ -39,6 +40,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "engine": engine,
             "precision": precision or None,
             "fused": subject.model.fused,
+            "flow_kernel": best_kernel(config.fused),
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),

@@ -68,7 +68,8 @@ class Subject:
         config = self.config
         if (config.models[0].level or config.level) != "features":
             return False
-        return aggregates(config, self.model, policy, make_estimator(config.flow.method, config.flow.size))
+        flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
+        return aggregates(config, self.model, policy, flow)
 
     def packets(self, source: Source, policy: KeyframePolicy) -> Generator[Packet, None, None]:
         """Run over ``source`` with the key frames that ``policy`` chooses."""

@@ -219,7 +219,7 @@ class Propagate(Stage, Generic[Result]):
     def _change_flow(self, name: str) -> None:
         """Go over to another flow; where it cannot be used on this stream, the one before it stays."""
         try:
-            steps = make_estimator(name, self._flow_size)
+            steps = make_estimator(name, self._flow_size, fused=self._setup.fused)
             _check_vectors(steps, self._info)
             self._open_pairs(steps)
         except KeywarpError as error:

@@ -20,6 +20,7 @@ from keywarp.engines.errors import EngineError
 from keywarp.engines.fake import FakeEngine
 from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.flow.base import KeyFlow
+from keywarp.flow.gradients import best_kernel
 from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.base import Earlier, Level, Model, Setup
 from keywarp.models.build import load_model
@@ -356,22 +357,23 @@ def test_the_report_names_the_kernel(fused: bool) -> None:
     for _ in run:
         pass
     assert run.report()["fused"] == (kernels()[0] if fused else None)
+    assert run.report()["flow_kernel"] == best_kernel(fused)
 
 
-def test_without_a_compiler_engines_do_it() -> None:
-    """The module is made to be missing, as it is where keywarp was installed without a compiler."""
+def test_without_a_compiler_engines_and_opencv_do_it() -> None:
+    """The modules are made to be missing, as they are where keywarp was installed without a compiler."""
     code = (
-        "import sys; sys.modules['keywarp.models.fused._rows'] = None\n"
+        "import sys; sys.modules['keywarp.models.fused._rows'] = sys.modules['keywarp.flow._gradients'] = None\n"
         "from keywarp.models.fused import kernels; assert kernels() == ()\n"
         "import keywarp; run = keywarp.Run('street:length=4,size=64x48', interval=2, sinks=['null'])\n"
         "for packet in run: pass\n"
-        "print(run.report()['fused'], run.report()['frames']['out'])\n"
+        "print(*[run.report()[key] for key in ('fused', 'flow_kernel')], run.report()['frames']['out'])\n"
         "from keywarp.pipeline.cli.doctor import findings\n"
-        "print(*[f'{f.found} {f.cure}' for f in findings() if f.topic == 'fused kernels'])\n"
+        "print(*[f'{f.found} {f.cure}' for f in findings() if f.topic.startswith('kernels')], sep='\\n')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
     )
-    ran, advice = done.stdout.splitlines()
-    assert ran == "None 4"
-    assert advice.startswith("False a C++ compiler")
+    ran, *advice = done.stdout.splitlines()
+    assert ran == "None None 4"
+    assert [line.partition(" (")[0] for line in advice] == ["False a C++ compiler"] * 2

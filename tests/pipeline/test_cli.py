@@ -105,8 +105,8 @@ def test_one_run_feeds_all_sinks_and_reports_every_stage(tmp_path: Path) -> None
 def check_report(report: dict[str, Any]) -> None:
     """The keys are exactly those that docs/report.md promises."""
     assert set(report) == {
-        "schema", "policy", "aggregate", "fused", "frames", "fps", "wall_s", "cpu_s", "peak_rss_mb", "stages",
-        "latency",
+        "schema", "policy", "aggregate", "fused", "flow_kernel", "frames", "fps", "wall_s", "cpu_s", "peak_rss_mb",
+        "stages", "latency",
     }  # fmt: skip
     frames = report["frames"]
     assert [frames[kind] for kind in ("in", "out", "dropped", "key")] == [12, 12, 0, 3]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from keywarp.flow.gradients import best_kernel
 from keywarp.models.fused import kernels
 from keywarp.models.labels import CAMVID, CLASS_SETS, ClassSet
 from keywarp.pipeline.config import RunConfig
@@ -76,6 +77,7 @@ def test_a_split_and_its_frames_as_a_sequence_agree(call: Call, street: Path) ->
         "precision": "f32",
         "level": "features",
         "fused": next(iter(kernels()), None),
+        "flow_kernel": best_kernel(),
         "aggregate": None,
         "flow": {"method": RunConfig().flow.method, "size": None},
         "size": None,
