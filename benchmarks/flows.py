@@ -39,7 +39,7 @@ _AGES = (4, 9)
 _PANS = (0.01, 0.03, 0.06, 0.09, 0.12)
 _PART = (320, 240)
 _FLOWS = (
-    "lk,lk:fine,lk:fine@480x360,dis,dis:ultrafast,dis:ultrafast@480x360,dis:fast,dis:fast@480x360,"
+    "lk,lk:quick,lk:fine,lk:fine@480x360,dis,dis:ultrafast,dis:ultrafast@480x360,dis:fast,dis:fast@480x360,"
     "dis:medium@320x240,dis:medium@480x360"
 )
 Labelled = Sequence[tuple[Frame, Pixels]]

@@ -1,9 +1,10 @@
-"""Keywarp's own kernels for heads against the engine's: the network's parts, and whole frames of a model.
+"""Keywarp's own kernels against the engine and OpenCV: the network's parts, whole frames of a model, steps of flow.
 
     python -m benchmarks.fused [--size 640x360] [--repeats 40]
 
 Calls alternate, so that a core that is taken away is taken from all. `warp_head`: features warped along a smooth
 flow, and labels. `key`: a full run with its labels. `kernel`: each instruction set that this processor has.
+`lk`, `dis`: a step between two drawn frames whose brightness is at hand, on one thread.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from statistics import median
 
 import cv2
@@ -18,10 +20,14 @@ import numpy as np
 
 from keywarp.engines.build import get_engine
 from keywarp.flow.base import KeyFlow
+from keywarp.flow.build import make_step_estimator
+from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.base import Setup
 from keywarp.models.build import load_model
 from keywarp.models.card import find_card, part_path, read_card
 from keywarp.models.fused import FusedHead, kernels
+from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.picture import Picture
 
 from .common import heading
 
@@ -62,6 +68,19 @@ def kernel_calls(size: tuple[int, int], threads: int) -> Calls:
     return calls
 
 
+def flow_calls(size: tuple[int, int]) -> Calls:
+    """Steps of flow by gradients, by OpenCV and by the kernels."""
+    scene = StreetScene(size=size, rate=15, length=2, seed=1)
+    frames = [Frame(n, n, Fraction(1, 15), 0, Picture.from_bgr(scene.frame(n).bgr)) for n in (0, 1)]
+    calls: Calls = {}
+    for name in ("lk:quick", "lk", "lk:fine"):
+        for by, fused in (("OpenCV", False), ("kernels", True)):
+            flow = make_step_estimator(name, fused=fused)
+            calls[f"{name}, {by}"] = lambda flow=flow: flow.step(*frames)  # type: ignore[misc]
+    dis = make_step_estimator("dis")
+    return {**calls, "dis": lambda: dis.step(*frames)}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,9 +89,10 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     size = width, height
-    heading(f"heads by OpenVINO f32 and by keywarp's kernels, ENet at {options.size}; medians, ms")
+    cv2.setNumThreads(1)
+    heading(f"OpenVINO f32 and OpenCV, and keywarp's kernels, ENet and flow at {options.size}; medians, ms")
     for threads in (1, 2):
-        calls = {**model_calls(size, threads), **kernel_calls(size, threads)}
+        calls = {**model_calls(size, threads), **kernel_calls(size, threads), **flow_calls(size)}
         times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(options.repeats):
             for name, call in calls.items():

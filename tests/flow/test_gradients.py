@@ -27,7 +27,9 @@ def textured(size: Size, seed: int = 0, *, blur: float = 2.0) -> Pictures:
     noise = rng.uniform(0, 255, (height + 16, width + 16)).astype(np.float32)
     wide = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), blur), None, 30, 220, cv2.NORM_MINMAX)
     before, now = (
-        np.rint(cv2.warpAffine(wide, np.array([[1, 0, -8 - x], [0, 1, -8 - y]], np.float32), size)).astype(np.uint8)
+        np.rint(cv2.warpAffine(wide, np.array([[1, 0, -8 - x], [0, 1, -8 - y]], np.float32), size)).astype(
+            np.uint8
+        )
         for x, y in ((0, 0), (0.5, -0.33))
     )
     few = max(2, width // 16), max(2, height // 16)
