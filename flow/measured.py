@@ -24,6 +24,8 @@ _DISTANCES = (1, 2, 3)
 _NEAR = (1, 2)
 # So many of the fields are looked at closely, and that of gradients.
 _KEPT = 2
+# In grey levels: a vector that leaves less than this less than gradients' flow is as likely worse.
+_MARGIN = 1.0
 
 
 class MeasuredFlow(StepEstimator):
@@ -62,7 +64,7 @@ def choose(fields: Sequence[Field], previous: Image, current: Image) -> Field:
     """For each cell the vector of the field that leaves the smallest difference between the two pictures.
 
     All ``fields`` are on one grid. Where there are many, the best two of each cell, by a coarser look, and the
-    first field are compared.
+    first field are compared. The first stays where the others are hardly better.
     """
     stack = np.stack(fields)  # (N, H, W, 2)
     cells = _decision_grid(stack.shape[2], stack.shape[1])
@@ -70,6 +72,7 @@ def choose(fields: Sequence[Field], previous: Image, current: Image) -> Field:
         coarse = _residuals(stack, previous, current, cells, _CELL_PX // 2)
         stack = np.stack([fields[0], *(_pick(stack, chosen) for chosen in _smallest(coarse, _KEPT))])
     fine = _residuals(stack, previous, current, cells, _CELL_PX)
+    fine[0] -= _MARGIN
     return _pick(stack, fine.argmin(axis=0))
 
 

@@ -201,24 +201,6 @@ def test_what_has_no_features_cannot_be_asked_to_aggregate_them(
     assert make_config(settings).aggregate is True
 
 
-@pytest.mark.parametrize(
-    ("settings", "flow"),
-    [
-        ({}, "lk"),
-        ({"level": "result"}, "dis"),
-        ({"level": "result", "flow": {"size": "320x180"}}, "dis"),
-        ({"level": "result", "flow": {"method": "auto"}}, "auto"),
-        ({"level": "result", "models": ["enet", {"name": "other", "level": "features"}]}, "lk"),
-        ({"models": [{"name": "enet", "level": "result"}]}, "dis"),
-        ({"models": [ModelConfig(name="enet", level="result"), "other"]}, "lk"),
-    ],
-)
-def test_the_default_flow_is_the_quickest_where_only_results_are_carried(
-    settings: dict[str, Any], flow: str
-) -> None:
-    assert RunConfig(**settings).flow.method == flow
-
-
 # --- Mistakes ----------------------------------------------------------------------------------------------
 
 
