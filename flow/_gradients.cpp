@@ -30,7 +30,7 @@ struct Task {
     uint8_t *scratch;
     int width, height;
     int steps;  // at least 1
-    float damping, longest;  // see lucas_kanade.py
+    float damping, longest;  // see gradients.py
     float scale;             // the better field is multiplied by it
 };
 
@@ -53,6 +53,7 @@ struct Scratch {
     explicit Scratch(const Task &task) : Scratch(task.scratch, task.width, task.height) {
         for (int x = 0; x < stride; ++x) places[x] = float(CELL * x);
         std::memset(sums, 0, sizeof(float) * SUMS * sums_stride);
+        for (int16_t *row : {smooth, change}) std::memset(row, 0, sizeof(int16_t) * row_pixels(stride));
     }
 
     Scratch(uint8_t *memory, int width, int height) {
@@ -68,7 +69,7 @@ struct Scratch {
         take(memory, sums, size_t(SUMS) * sums_stride);
         take(memory, inverse, size_t(height / CELL) * INVERSE * stride);
         take(memory, ring, size_t(2 * REACH + 1) * SUMS * stride);
-        for (int16_t **array : {&smooth, &change}) take(memory, *array, size_t(CELL) * stride + native::MOST_LANES);
+        for (int16_t **array : {&smooth, &change}) take(memory, *array, row_pixels(stride));
         for (int16_t *&array : gradient) take(memory, array, size_t(CELL) * stride);
         // a cell may lie EDGE pixels beyond the border, and is read with one pixel more each way, four bytes at once
         const size_t picture = size_t(height + 2 * EDGE + CELL + 1) * picture_stride;
@@ -76,6 +77,9 @@ struct Scratch {
     }
 
   private:
+    // with a pixel at either end, in whole vectors
+    static size_t row_pixels(int stride) { return size_t(CELL) * stride + native::MOST_LANES; }
+
     template <class T> void take(uint8_t *&memory, T *&array, size_t count) {
         const size_t size = (count * sizeof(T) + 63) / 64 * 64;
         bytes += size;

@@ -12,6 +12,7 @@ from .base import PairEstimator, Size, StepEstimator
 from .card import bundled_flows, network_names
 from .codec import CodecFlow
 from .dis import PRESETS, DisFlow
+from .gradients import best_kernel
 from .known import KnownFlow
 from .lucas_kanade import LucasKanadeFlow
 from .measured import MeasuredFlow
@@ -49,6 +50,11 @@ def pair_names() -> tuple[str, ...]:
 def wants_vectors(name: str) -> bool:
     """Whether the flow called ``name`` uses motion vectors, which a source must be told of before it opens."""
     return bool(getattr(_ESTIMATORS.get(name), "wants_vectors", False))
+
+
+def flow_kernel(name: str, fused: bool) -> str | None:
+    """The kernel that refines the flow called ``name`` where it is made with ``fused``; None: none does."""
+    return best_kernel(fused) if name in _BY_GRADIENTS else None
 
 
 def make_estimator(

@@ -27,7 +27,7 @@ from .sizes import picture_size
 @dataclass(frozen=True, slots=True)
 class Preset:
     """About how many ``pixels`` the finest pictures have; on how many ``levels`` the flow is refined, and on which
-    of them DIS searches, counted from the coarsest.
+    of them DIS searches, counted from the coarsest (on the next one that is large enough for it).
     """
 
     pixels: int

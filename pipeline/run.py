@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keywarp.engines.base import Engine
 from keywarp.engines.build import get_engine
 from keywarp.flow.base import PairEstimator, StepEstimator
-from keywarp.flow.build import make_estimator, wants_vectors
-from keywarp.flow.gradients import best_kernel
+from keywarp.flow.build import flow_kernel, make_estimator, wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.base import Level, Model, Setup
 from keywarp.models.build import load_model
@@ -134,7 +133,7 @@ class Run:
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
             aggregates=self._aggregates,
             fused=self.models[0].fused,
-            flow_kernel=best_kernel(self.config.fused),
+            flow_kernel=flow_kernel(self.config.flow.method, self.config.fused),
             dropped=self.dropped_by_cause,
             frozen=self.graph.frozen,
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},

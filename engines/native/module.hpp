@@ -17,13 +17,11 @@ namespace native {
 struct Buffer {
     Py_buffer view{};
     bool held = false;
-    bool get(PyObject *object, bool writable) {
-        held = PyObject_GetBuffer(object, &view, writable ? PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE : PyBUF_C_CONTIGUOUS) == 0;
-        return held;
-    }
     // Whether it is there and holds so many bytes; else an error is set.
     bool get(PyObject *object, bool writable, const char *name, size_t bytes) {
-        if (!get(object, writable)) return false;
+        const int flags = writable ? PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE : PyBUF_C_CONTIGUOUS;
+        held = PyObject_GetBuffer(object, &view, flags) == 0;
+        if (!held) return false;
         if (size_t(view.len) == bytes) return true;
         PyErr_Format(PyExc_ValueError, "'%s' holds %zd bytes; %zu are wanted", name, view.len, bytes);
         return false;

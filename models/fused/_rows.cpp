@@ -64,7 +64,8 @@ PyObject *labels(PyObject *, PyObject *arguments) {
         return nullptr;
     if (task.height < 1 || task.width < 1 || task.channels < 1 || task.channels % MOST_LANES != 0 ||
         task.groups < 1 || (task.group != 4 && task.group != 8 && task.group != 12) ||
-        task.groups > 256 / task.group || task.height > LONGEST || task.width > LONGEST || task.first < 0 || task.last > task.height || task.first >= task.last)
+        task.groups > 256 / task.group || task.height > LONGEST || task.width > LONGEST || task.first < 0 ||
+        task.last > task.height || task.first >= task.last)
         return PyErr_Format(PyExc_ValueError, "sizes that the kernels cannot take");
     native::Kernel<Task> found[native::MOST_KERNELS];
     const auto *chosen = native::named(found, kernels_here(found), kernel);

@@ -100,6 +100,11 @@ class Curve:
     aggregated: tuple[tuple[str, str], ...] = ()
 
     @property
+    def flows(self) -> tuple[str, ...]:
+        """The names of the flows that the points have."""
+        return tuple(dict.fromkeys(point.variant.flow for point in self.points if point.variant is not None))
+
+    @property
     def front(self) -> tuple[Point, ...]:
         """The Pareto front by rising time: no other point is as fast and as accurate, and better in one of both."""
         found: list[Point] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
-from keywarp.flow.gradients import best_kernel
+from keywarp.flow.build import flow_kernel
 from keywarp.pipeline.evaluation import Subject
 
 from .measure import Curve, Measure, Point
@@ -40,7 +40,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "engine": engine,
             "precision": precision or None,
             "fused": subject.model.fused,
-            "flow_kernel": best_kernel(config.fused),
+            "flow_kernel": next(filter(None, (flow_kernel(flow, config.fused) for flow in curve.flows)), None),
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
-from keywarp.flow.gradients import best_kernel
+from keywarp.flow.build import flow_kernel
 from keywarp.models.metrics import CLASS_FIGURES, Scores
 
 from .policy import PolicyScores
@@ -54,7 +54,7 @@ def settings_of(subject: Subject) -> dict[str, Any]:
         "engine": engine,
         "precision": precision or None,
         "fused": subject.model.fused,
-        "flow_kernel": best_kernel(config.fused),
+        "flow_kernel": flow_kernel(config.flow.method, config.fused),
         "level": config.models[0].level or config.level,
         "aggregate": config.aggregate,
         "flow": {"method": config.flow.method, "size": _size(config.flow.size)},

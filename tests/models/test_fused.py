@@ -20,6 +20,7 @@ from keywarp.engines.errors import EngineError
 from keywarp.engines.fake import FakeEngine
 from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.flow.base import KeyFlow
+from keywarp.flow.build import flow_kernel
 from keywarp.flow.gradients import best_kernel
 from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.base import Earlier, Level, Model, Setup
@@ -357,7 +358,13 @@ def test_the_report_names_the_kernel(fused: bool) -> None:
     for _ in run:
         pass
     assert run.report()["fused"] == (kernels()[0] if fused else None)
-    assert run.report()["flow_kernel"] == best_kernel(fused)
+    assert run.report()["flow_kernel"] == (best_kernel() if fused else None)
+
+
+def test_a_flow_without_gradients_has_no_kernel() -> None:
+    assert [flow_kernel(name, True) for name in ("dis", "source", "flownet-inception", "card.json")] == [None] * 4
+    assert {flow_kernel(name, True) for name in ("lk", "lk:fine", "codec", "auto")} == {best_kernel()}
+    assert flow_kernel("lk", False) is None
 
 
 def test_without_a_compiler_engines_and_opencv_do_it() -> None:

@@ -33,7 +33,7 @@ def motion(key: Any, current: Any) -> tuple[float, float]:
 def stage(interval: int, flow: Any = None, **options: Any) -> Propagate[Any]:
     made = Propagate(
         options.pop("model", None) or FakeModel(),
-        Setup(FakeEngine({}), level=options.pop("level", "features")),
+        Setup(FakeEngine({}), level=options.pop("level", "features"), fused=False),
         policy=FixedInterval(interval),
         steps=flow or FakePairFlow(motion),
         result=SEGMENTATION,
@@ -103,7 +103,13 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
         "source": FakePairFlow(motion),
         "dis:fast": FakePairFlow(motion, scale=1.0),
     }
-    monkeypatch.setattr(stage_module, "make_estimator", lambda name, size: made[name])
+
+
+    def make(name: str, size: Size | None, *, fused: bool) -> Any:
+        assert fused is False, "as the stage's own setup has it"
+        return made[name]
+
+    monkeypatch.setattr(stage_module, "make_estimator", make)
     return made
 
 
