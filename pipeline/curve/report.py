@@ -40,7 +40,9 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "engine": engine,
             "precision": precision or None,
             "fused": subject.model.fused,
-            "flow_kernel": next(filter(None, (flow_kernel(flow, config.fused) for flow in curve.flows)), None),
+            "flow_kernel": next(
+                filter(None, (flow_kernel(flow, config.fused) for flow in curve.flows)), None
+            ),
             "size": _size(config.size),
             "input_size": _size(config.models[0].size),
             "flow_size": _size(config.flow.size),

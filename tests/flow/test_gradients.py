@@ -84,10 +84,14 @@ def reference(field: np.ndarray, before: np.ndarray, now: np.ndarray) -> np.ndar
         x = np.arange(width) + found[..., 0].repeat(2, 0).repeat(2, 1)
         y = np.arange(height)[:, None] + found[..., 1].repeat(2, 0).repeat(2, 1)
         inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-        left, top = (np.clip(np.floor(place), 0, side - 1).astype(int) for place, side in ((x, width), (y, height)))
+        left, top = (
+            np.clip(np.floor(place), 0, side - 1).astype(int) for place, side in ((x, width), (y, height))
+        )
         right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
         upper = before[top, left] + (x - left) * (before[top, right].astype(float) - before[top, left])
-        lower = before[bottom, left] + (x - left) * (before[bottom, right].astype(float) - before[bottom, left])
+        lower = before[bottom, left] + (x - left) * (
+            before[bottom, right].astype(float) - before[bottom, left]
+        )
         more = np.where(inside, now - (upper + (y - top) * (lower - upper)), 0)
         down, across = max(1, height // 16), max(1, width // 16)
         edges = [np.arange(n + 1) * cells // n * 2 for n, cells in ((down, rows), (across, columns))]
@@ -112,7 +116,9 @@ def reference(field: np.ndarray, before: np.ndarray, now: np.ndarray) -> np.ndar
 def test_a_kernel_does_what_is_written(kernel: str, size: Size) -> None:
     before, now, field = textured(size, seed=1)
     field *= 4  # over the borders too
-    before[: size[1] // 2] = np.clip(before[: size[1] // 2] * 1.3 - 20, 0, 255)  # light that changed in places
+    before[: size[1] // 2] = np.clip(
+        before[: size[1] // 2] * 1.3 - 20, 0, 255
+    )  # light that changed in places
     found = KernelLevel(size, kernel).refine(field.copy(), before, now, None)
     np.testing.assert_allclose(found, reference(field, before, now), atol=1e-3)
 

@@ -362,7 +362,9 @@ def test_the_report_names_the_kernel(fused: bool) -> None:
 
 
 def test_a_flow_without_gradients_has_no_kernel() -> None:
-    assert [flow_kernel(name, True) for name in ("dis", "source", "flownet-inception", "card.json")] == [None] * 4
+    assert [flow_kernel(name, True) for name in ("dis", "source", "flownet-inception", "card.json")] == [
+        None
+    ] * 4
     assert {flow_kernel(name, True) for name in ("lk", "lk:fine", "codec", "auto")} == {best_kernel()}
     assert flow_kernel("lk", False) is None
 

@@ -104,7 +104,6 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
         "dis:fast": FakePairFlow(motion, scale=1.0),
     }
 
-
     def make(name: str, size: Size | None, *, fused: bool) -> Any:
         assert fused is False, "as the stage's own setup has it"
         return made[name]
