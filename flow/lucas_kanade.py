@@ -26,19 +26,19 @@ from .sizes import picture_size
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """About how many ``pixels`` the finest pictures have; on how many ``levels`` the flow is refined, and on which
-    of them DIS searches, counted from the coarsest (on the next one that is large enough for it).
+    """About how many ``pixels`` the finest pictures have; on how many ``levels`` the flow is refined; how large,
+    beside the finest, the pictures are that DIS searches (by their sides).
     """
 
     pixels: int
     levels: int
-    searched: int
+    searched: float
 
 
 PRESETS = {
-    "quick": Preset(192 * 144, 2, 1),
-    "medium": Preset(288 * 216, 3, 1),
-    "fine": Preset(384 * 288, 3, 2),
+    "quick": Preset(192 * 144, 2, 1.0),
+    "medium": Preset(288 * 216, 3, 2 / 3),
+    "fine": Preset(384 * 288, 3, 1.0),
 }
 DEFAULT = "medium"
 
@@ -99,11 +99,10 @@ class LucasKanadeFlow(StepEstimator):
     def _prepare(self, frame_size: Size) -> None:
         preset = self._preset
         sizes = pyramid_sizes(self._size or picture_size(frame_size, preset.pixels, _SIDE_STEP_PX))
-        refined = sizes[-preset.levels :]
-        self._search_size = next(
-            (size for size in refined[preset.searched :] if min(size) >= _SMALLEST_SEARCH_PX), None
-        )
-        self._levels = [make_level(size, self._kernel) for size in (refined if self._search_size else sizes)]
+        searched = (_part(sizes[-1], preset.searched), sizes[-1])
+        self._search_size = next((size for size in searched if min(size) >= _SMALLEST_SEARCH_PX), None)
+        refined = sizes[-preset.levels :] if self._search_size else sizes
+        self._levels = [make_level(size, self._kernel) for size in refined]
         self._frame_size = frame_size
         # anew for each size: it keeps what it chose for small pictures
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -147,6 +146,14 @@ def pyramid_sizes(size: Size) -> list[Size]:
     while min(sizes[-1]) > _COARSEST_PX:
         sizes.append(_even(*(side / 2 for side in sizes[-1])))
     return sizes[::-1]
+
+
+def _part(size: Size, share: float) -> Size:
+    """A size with about this share of the sides."""
+    if share == 1:
+        return size
+    width, height = (_SIDE_STEP_PX * max(1, round(share * side / _SIDE_STEP_PX)) for side in size)
+    return width, height
 
 
 def _even(*sides: float) -> Size:
