@@ -45,7 +45,7 @@ Aggregate = Annotated[
 Flow = Annotated[
     str | None,
     typer.Option(
-        help="lk, lk:quick, lk:fine, dis, dis:fast, dis:medium, codec, auto, source, flownet-inception, a flow card."
+        help="lk, lk:quick, lk:fine, dis, dis:fast, dis:medium, codec, auto, source, flownet-inception, or a card."
     ),
 ]
 Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
