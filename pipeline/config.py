@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Size
@@ -58,7 +58,7 @@ def _named(value: object) -> object:
 class FlowConfig(_Strict):
     """Flow: an estimator's name (``lk:fine``, ``dis``, ``source``, ``flownet-inception``), or the path of a flow
     network's card, and the size of the pictures that it compares (None: its own choice); ``auto`` and ``codec``
-    leave comparing to ``lk``.
+    leave comparing to ``lk``. The default of a run depends on its level, see :class:`RunConfig`.
     """
 
     method: str = "lk"
@@ -133,7 +133,8 @@ class RunConfig(_Strict):
     mix the features of each key frame with those of the one before it (None: ``adaptive`` by share does, where it
     can); results have none, and stay as they are. ``fused``: run heads (where the engine is on the CPU) and
     gradients' flow by kernels of keywarp's own, where there are such. ``size``: the frames' size in the graph and
-    in the outputs (None: the source's).
+    in the outputs (None: the source's). ``flow``: where no method is named it is ``lk``, and ``lk:quick`` where
+    nothing but results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -156,6 +157,17 @@ class RunConfig(_Strict):
     delivery: DeliveryConfig = DeliveryConfig()
     reconnect: ReconnectConfig = ReconnectConfig()
     serve: ServeConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_flow(cls, given: object) -> object:
+        """Where features are carried a better flow is a tenth of a propagated frame, beside a warp a quarter."""
+        if not isinstance(given, Mapping):
+            return given
+        flow = given.get("flow", {})
+        if not isinstance(flow, Mapping) or flow.get("method") is not None:
+            return given
+        return {**given, "flow": {**flow, "method": "lk:quick" if carries_only_results(given) else "lk"}}
 
 
 def carries_only_results(settings: Mapping[str, Any]) -> bool:

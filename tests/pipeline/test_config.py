@@ -201,6 +201,24 @@ def test_what_has_no_features_cannot_be_asked_to_aggregate_them(
     assert make_config(settings).aggregate is True
 
 
+@pytest.mark.parametrize(
+    ("settings", "flow"),
+    [
+        ({}, "lk"),
+        ({"level": "result"}, "lk:quick"),
+        ({"level": "result", "flow": {"size": "320x180"}}, "lk:quick"),
+        ({"level": "result", "flow": {"method": "auto"}}, "auto"),
+        ({"level": "result", "models": ["enet", {"name": "other", "level": "features"}]}, "lk"),
+        ({"models": [{"name": "enet", "level": "result"}]}, "lk:quick"),
+        ({"models": [ModelConfig(name="enet", level="result"), "other"]}, "lk"),
+    ],
+)
+def test_the_default_flow_is_the_quickest_where_only_results_are_carried(
+    settings: dict[str, Any], flow: str
+) -> None:
+    assert RunConfig(**settings).flow.method == flow
+
+
 # --- Mistakes ----------------------------------------------------------------------------------------------
 
 
