@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of things measured in one run. `make bench` runs them all; each runs alone as well."""
+"""Benchmarks: ratios of things measured in one run. `make bench` runs nearly all; each runs alone as well."""

@@ -1,7 +1,47 @@
-"""`python -m benchmarks`: all of them, one after the other."""
+"""All benchmarks, one after the other, as each runs without arguments; or those that are named.
 
+    python -m benchmarks [NAME ...]
+
+Not among them: `live`, which takes half an hour, GStreamer and Chromium, and `pictures`, which measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
 import subprocess
 import sys
 
-for name in ("perceive", "plain_loop", "bound", "fused", "agreement", "long_run"):
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+from .common import ROOT
+
+NAMES = (
+    "perceive",
+    "plain_loop",
+    "bound",
+    "fused",
+    "agreement",
+    "flows",
+    "vectors",
+    "dff",
+    "policies",
+    "long_run",
+)
+
+
+def main() -> None:
+    """Run them; those that failed are named at the end."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}")
+    names = parser.parse_args().names or NAMES
+    unknown = sorted({*names} - {*NAMES})
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    commands = {name: [sys.executable, "-m", f"benchmarks.{name}"] for name in names}
+    failed = [name for name in names if subprocess.run(commands[name], cwd=ROOT, check=False).returncode]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

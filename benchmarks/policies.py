@@ -82,12 +82,14 @@ class Results:
         return self.sums.shape[1]
 
     def keys_of(self, policy: KeyframePolicy) -> list[int]:
-        """The key frames that a policy chooses."""
+        """The key frames that a policy chooses, told how well results were carried to them if it learns."""
         keys: list[int] = []
         for number in range(len(self)):
             age = number - keys[-1] if keys else None
             motion = None if age is None else self.motions[number][age - 1]
             if policy.is_key(Signals(age, None, number, motion)) or age == self.ages - 1:
+                if policy.learns and age is not None:
+                    policy.learn(100 * self.agreement[number, age])
                 keys.append(number)
         return keys
 

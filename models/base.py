@@ -62,10 +62,12 @@ class KeyOutput(Generic[Result]):
     ``carried`` holds, at level ``features``, the key features by name, each (1, C, H / stride, W / stride)
     float32, owned by the model's session: valid until the next but one full run, so that a new key frame can
     be computed while the old one is still in use. At level ``result`` it holds the result's own arrays.
+    ``mixed``: whether an earlier key frame's features are in it.
     """
 
     result: Result
     carried: Mapping[str, Array]
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Model(ABC, Generic[Result]):
     card: Card
     can_aggregate: bool = False
     """Whether :meth:`features_with` works."""
+    can_aggregate_scaled: bool = False
+    """Whether it does beside a flow with a scale map, too: where that multiplies the features that are mixed."""
     fused: str | None = None
     """The kernel that runs the head in the engine's place, once open; None where the engine does."""
 
@@ -136,6 +140,10 @@ class Model(ABC, Generic[Result]):
         :meth:`open_scale`); at level ``result`` a scale map is of no use.
         """
 
+    @abstractmethod
+    def agreement(self, first: Result, second: Result) -> float:
+        """How far two results on one frame agree, from 0 to 1: the share of the pixels with the same class."""
+
     def open_scale(self, grid: Size, channels: int) -> None:
         """Get ready for scale maps of ``channels`` on a ``grid`` (width, height); ``open`` comes first.
 
@@ -146,8 +154,12 @@ class Model(ABC, Generic[Result]):
         )
 
     @abstractmethod
-    def set_level(self, level: Level) -> None:
-        """Propagate at another level from the next full run on; what was carried before it is of no more use."""
+    def change(self, level: Level, *, aggregates: bool) -> None:
+        """Run at another level, or aggregate or not, from the next full run on.
+
+        What was carried at another level is of no more use. Raises ModelError where this model cannot aggregate,
+        and is as before then.
+        """
 
     @abstractmethod
     def nothing(self) -> Result:

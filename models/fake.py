@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from keywarp.flow.base import KeyFlow, PairFlow, Size
@@ -77,20 +79,24 @@ class FakeModel(Model[SegmentationMap]):
     def features_with(self, image: Array, earlier: Earlier[SegmentationMap]) -> KeyOutput[SegmentationMap]:
         """The classes of a picture, whatever was there before."""
         self.earlier.append(earlier)
-        return self.features(image)
+        return replace(self.features(image), mixed=True)
 
     def propagate(self, key: KeyOutput[SegmentationMap], flow: KeyFlow | PairFlow) -> SegmentationMap:
         """The key frame's labels, warped."""
         self.calls.append("propagate")
         return SegmentationMap(warp_labels(key.carried["labels"], flow.field), CAMVID)
 
+    def agreement(self, first: SegmentationMap, second: SegmentationMap) -> float:
+        """The share of the pixels with the same class."""
+        return first.agreement(second)
+
     def open_scale(self, grid: Size, channels: int) -> None:
         """Record the call."""
         self.calls.append("scale")
 
-    def set_level(self, level: Level) -> None:
+    def change(self, level: Level, *, aggregates: bool) -> None:
         """Record the call."""
-        self.calls.append(f"level {level}")
+        self.calls.append(f"level {level}{', aggregated' if aggregates else ''}")
 
     def nothing(self) -> SegmentationMap:
         """Void everywhere."""

@@ -27,6 +27,10 @@ class SegmentationMap:
         """A map of ``size`` (width, height) in which nothing is known."""
         return SegmentationMap(np.full(size[::-1], VOID, np.uint8), classes)
 
+    def agreement(self, other: SegmentationMap) -> float:
+        """The share of the pixels, 0 to 1, that have the same class in a map of the same size."""
+        return 1 - cv2.countNonZero(cv2.absdiff(self.labels, other.labels)) / self.labels.size
+
     def shares(self) -> dict[str, float]:
         """The share of the picture, 0 to 1, that each class covers, by name."""
         count = len(self.classes)

@@ -53,6 +53,9 @@ class SegmentationModel(Model[SegmentationMap]):
         self.card: Card = read_card(card_path)
         self.classes = _class_set(self.card)
         self.can_aggregate = "aggregate" in self.card.files
+        self.can_aggregate_scaled = self.can_aggregate and (
+            self.card.maps_of("warp_scale_head") == self.card.maps_of("warp_head")
+        )
         self._card_path = card_path
         self._setup: Setup | None = None
         self._frame_size: Size = (0, 0)
@@ -84,14 +87,13 @@ class SegmentationModel(Model[SegmentationMap]):
     def open(self, setup: Setup, frame_size: Size) -> None:
         """Compile for one frame size and run once, so that the first frame is as fast as the others."""
         self.close()
-        if setup.aggregates:
-            self._check_part("aggregate", "mixes the features of key frames")
+        self._check_aggregation(setup)
         self._setup = setup
         self._frame_size = frame_size
         self._input_size = choose_input_size(self.card.input, frame_size, setup.size)
         self._head = self._fused_head()
         self.fused = None if self._head is None else self._head.kernel
-        self._open_level()
+        self._open_parts()
         self._warm_up()
 
     def prepare(self, picture: Picture) -> Array:
@@ -145,7 +147,7 @@ class SegmentationModel(Model[SegmentationMap]):
         outputs = self._aggregate.infer(inputs)
         mixed = {name: outputs[f"{AGGREGATED}{name}"] for name in _names(taken)}
         labels, own = self._labels(mixed, outputs)
-        return KeyOutput(self._decode(labels, own=own), {**maps, **mixed})
+        return KeyOutput(self._decode(labels, own=own), {**maps, **mixed}, mixed=earlier is not None)
 
     def _labels(self, maps: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[Labels, bool]:
         """The labels of ``maps``, and whether nobody else has them: of ``outputs``, or by the fused head."""
@@ -175,6 +177,10 @@ class SegmentationModel(Model[SegmentationMap]):
         """Those of the maps that a part takes."""
         return {map_.name: key.carried[map_.name] for map_ in self.card.maps_of(part)}
 
+    def agreement(self, first: SegmentationMap, second: SegmentationMap) -> float:
+        """The share of the pixels with the same class."""
+        return first.agreement(second)
+
     def open_scale(self, grid: Size, channels: int) -> None:
         """Compile what multiplies by a scale map of this size, unless that was done before."""
         own = sum(map_.channels for map_ in self.card.maps_of("warp_scale_head"))
@@ -183,7 +189,7 @@ class SegmentationModel(Model[SegmentationMap]):
                 f"model '{self.card.name}' has features of {own} channels, and the flow a scale map of {channels}; "
                 "use a flow that was trained for this model, or --flow lk"
             )
-        if self._aggregates and self.card.maps_of("warp_scale_head") != self.card.maps_of("warp_head"):
+        if self._aggregates and not self.can_aggregate_scaled:
             raise ModelError(
                 f"model '{self.card.name}' cannot aggregate key frames beside a flow with a scale map, which "
                 "multiplies other features than those that it mixes; use --no-aggregate, or --flow lk"
@@ -202,12 +208,18 @@ class SegmentationModel(Model[SegmentationMap]):
             self._warp_scale_head.close()
         self._warp_scale_head, self._grid = session, grid
 
-    def set_level(self, level: Level) -> None:
-        """Takes a moment where the level was not used before: its part is compiled."""
-        assert self._setup is not None, "open comes first"
-        self._setup = replace(self._setup, level=level)
-        self._packed = None
-        self._open_level()
+    def change(self, level: Level, *, aggregates: bool) -> None:
+        """Takes a moment where that was not so before: parts are compiled."""
+        before = self._setup
+        assert before is not None, "open comes first"
+        setup = replace(before, level=level, aggregates=aggregates)
+        self._check_aggregation(setup)
+        self._setup, self._packed = setup, None
+        try:
+            self._open_parts()
+        except BaseException:
+            self._setup = before
+            raise
 
     def nothing(self) -> SegmentationMap:
         """Void everywhere."""
@@ -221,8 +233,8 @@ class SegmentationModel(Model[SegmentationMap]):
     def _aggregates(self) -> bool:
         return self._setup is not None and self._setup.aggregates and self._carries_features
 
-    def _open_level(self) -> None:
-        """Compile what the level needs, unless that was done before."""
+    def _open_parts(self) -> None:
+        """Compile what level and aggregation need, unless that was done before."""
         assert self._setup is not None
         threads = self._setup.threads
         outputs = self._key_outputs
@@ -283,6 +295,10 @@ class SegmentationModel(Model[SegmentationMap]):
         self._check_weights(path)
         source = NetworkSource(f"{self.card.name}.{part}", path, partial(self._torch_module, part))
         return self._setup.engine.compile(source, shapes, outputs=outputs, precision=self._setup.precision)
+
+    def _check_aggregation(self, setup: Setup) -> None:
+        if setup.aggregates:
+            self._check_part("aggregate", "mixes the features of key frames")
 
     def _check_part(self, part: str, what_it_does: str) -> None:
         """Raise ModelError where the card has no such part: it was exported by an older keywarp."""

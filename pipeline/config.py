@@ -131,10 +131,11 @@ class RunConfig(_Strict):
     ``interval``: every how many delivered frames the models run in full. ``policy``: on which, such as ``fixed``,
     ``adaptive:share=0.1`` or ``codec`` (docs/keyframes.md). ``level``: what is propagated between. ``aggregate``:
     mix the features of each key frame with those of the one before it (None: ``adaptive`` by share does, where it
-    can); results have none, and stay as they are. ``fused``: run heads (where the engine is on the CPU) and
-    gradients' flow by kernels of keywarp's own, where there are such. ``size``: the frames' size in the graph and
-    in the outputs (None: the source's). ``flow``: where no method is named it is ``lk``, and ``lk:quick`` where
-    nothing but results is carried.
+    can); results have none, and stay as they are. ``agreement``: compare what is carried to each key frame that
+    the policy chooses with its full run, and report how far they agree. ``fused``: run heads (where the engine is
+    on the CPU) and gradients' flow by kernels of keywarp's own, where there are such. ``size``: the frames' size in
+    the graph and in the outputs (None: the source's). ``flow``: where no method is named it is ``lk``, and
+    ``lk:quick`` where nothing but results is carried.
     """
 
     models: Annotated[tuple[Annotated[ModelConfig, BeforeValidator(_named)], ...], Field(min_length=1)] = (
@@ -146,6 +147,7 @@ class RunConfig(_Strict):
     policy: str = "fixed"
     level: LevelName = "features"
     aggregate: bool | None = None
+    agreement: bool = False
     fused: bool = True
     flow: FlowConfig = FlowConfig()
     size: SizeText | None = None

@@ -19,14 +19,16 @@ class Knobs:
     """What the controls are set to.
 
     ``interval``: delivered frames from one key frame to the next. ``level``: what is propagated between them.
-    ``flow``: the estimator. ``enabled``: whether the models run; without them the picture is shown as it is.
-    ``opacity`` of the overlay's colours, 0 to 1. ``paused``: nothing new is let in. ``recording``: whether
-    sinks of the kind ``record:`` write.
+    ``flow``: the estimator. ``aggregate``: whether the features of each key frame are mixed with those of the one
+    before it, where features are carried. ``enabled``: whether the models run; without them the picture is shown
+    as it is. ``opacity`` of the overlay's colours, 0 to 1. ``paused``: nothing new is let in. ``recording``:
+    whether sinks of the kind ``record:`` write.
     """
 
     interval: int = 10
     level: Level = "features"
     flow: str = "lk"
+    aggregate: bool = False
     enabled: bool = True
     opacity: float = 0.55
     paused: bool = False
@@ -37,10 +39,12 @@ class Controls:
     """The knobs of one run. Any thread may read them, and change them; a change acts on the next frame.
 
     ``flows``: what the flow may be set to: every name, and what it was at first, which may be the path of a card.
+    ``no_aggregation``: why no model can ever aggregate; empty where one can.
     """
 
-    def __init__(self, knobs: Knobs | None = None) -> None:
+    def __init__(self, knobs: Knobs | None = None, *, no_aggregation: str = "") -> None:
         self._knobs = knobs or Knobs()
+        self._no_aggregation = no_aggregation
         self.flows = tuple(dict.fromkeys((*flow_names(), self._knobs.flow)))
         self._lock = threading.Lock()
 
@@ -52,6 +56,8 @@ class Controls:
     def change(self, changes: Mapping[str, Any]) -> Knobs:
         """Set the named knobs, all or none. Raises :class:`UsageError` with what is accepted."""
         checked: dict[str, Any] = {name: _checked(name, value, self.flows) for name, value in changes.items()}
+        if checked.get("aggregate") and self._no_aggregation:
+            raise UsageError(f"key frames cannot be aggregated: {self._no_aggregation}")
         with self._lock:
             self._knobs = replace(self._knobs, **checked)
             return self._knobs
@@ -65,7 +71,7 @@ def _checked(name: str, value: object, flows: tuple[str, ...]) -> object:
     known = [field.name for field in fields(Knobs)]
     if name not in known:
         raise unknown_name("control", name, known)
-    if name in ("enabled", "paused", "recording"):
+    if name in ("aggregate", "enabled", "paused", "recording"):
         if not isinstance(value, bool):
             raise UsageError(f"control '{name}' is true or false; given: {value!r}")
         return value

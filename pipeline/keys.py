@@ -16,13 +16,17 @@ from .picture import Picture
 class Propagation:
     """How a model came to its result: ``is_key`` for a full run on this frame; ``age`` is the number of
     delivered frames since the key frame that the result comes from, ``key_index`` that frame's index. ``cause``:
-    why that frame was made a key frame; None where no model ran.
+    why that frame was made a key frame; None where no model ran. ``agreement``: how far what had been carried to
+    that key frame agreed with its full run, 0 to 1; None where the two were not compared. ``aggregated``: of a key
+    frame, whether the one before it is in it.
     """
 
     is_key: bool
     age: int
     key_index: int
     cause: Cause | None = None
+    agreement: float | None = None
+    aggregated: bool = False
 
 
 PROPAGATION: Key[Propagation] = Key("propagation")

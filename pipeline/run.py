@@ -34,7 +34,7 @@ from .sources.parse import open_source
 from .sources.scaled import ScaledSource
 from .stage import Sink, Stage
 from .stages.overlay import Overlay
-from .stages.propagate import Propagate
+from .stages.propagate import Propagate, lacks_aggregation, what_bars_aggregation
 from .threads import ThreadBudget
 from .timing import RunTiming
 
@@ -55,6 +55,16 @@ class Parts:
     models: Sequence[Model[SegmentationMap]] | None = None
     engine: Engine | None = None
     policy: KeyframePolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a model is to run."""
+
+    model: Model[SegmentationMap]
+    setup: Setup
+    policy: KeyframePolicy
+    flow: StepEstimator | PairEstimator
 
 
 class Run:
@@ -80,8 +90,7 @@ class Run:
         check_places(self.config.sinks, source if isinstance(source, str) else None)
         self._clock = clock or MonotonicClock()
         self._parts = parts or Parts()
-        self._ended = self._aggregates = False
-        self.controls = Controls(_knobs(self.config))
+        self._ended = False
         self.threads = ThreadBudget.divide(self.config.threads, len(self.config.models))
         self.source = self._make_source(source)
         if (
@@ -90,8 +99,11 @@ class Run:
             self.source.want_vectors()
         self.source_name = _name_of(source)
         self.models = list(self._parts.models or (load_model(entry.name) for entry in self.config.models))
+        self._plans = [self._plan(*pair) for pair in zip(self.models, self.config.models, strict=True)]
+        self.controls = self._make_controls()
         self._page = self._make_page()
         self.sinks = self._make_sinks()
+        self._perceiving = self._make_perceiving()
         self.graph = Graph(
             self._stages(),
             self.sinks,
@@ -131,7 +143,7 @@ class Run:
         return self.timing.report(
             frames_in=self.graph.frames_in + self.source.losses.total,
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
-            aggregates=self._aggregates,
+            aggregates=any(stage.aggregates for stage in self._perceiving),
             fused=self.models[0].fused,
             flow_kernel=flow_kernel(self.config.flow.method, self.config.fused),
             dropped=self.dropped_by_cause,
@@ -179,10 +191,7 @@ class Run:
         return [None, *(f"{i}-{model.card.name}" for i, model in enumerate(self.models[1:], 2))]
 
     def _stages(self) -> list[Stage]:
-        stages: list[Stage] = [
-            self._propagate(model, entry, name)
-            for model, entry, name in zip(self.models, self.config.models, self._names(), strict=True)
-        ]
+        stages: list[Stage] = [*self._perceiving]
         if any(OVERLAY in sink.reads for sink in self.sinks):
             overlay = self.config.overlay
             stages.append(
@@ -197,35 +206,53 @@ class Run:
             )
         return stages
 
-    def _propagate(self, model: Model[SegmentationMap], entry: ModelConfig, name: str | None) -> Stage:
+    def _plan(self, model: Model[SegmentationMap], entry: ModelConfig) -> _Plan:
         config, policy = self.config, self._policy(entry)
         # One for each model: they run side by side, and an estimator takes one call at a time.
         flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
         level = entry.level or config.level
-        aggregated = aggregates(config, model, policy, flow)
-        self._aggregates = self._aggregates or aggregated
         if config.aggregate is None and policy.aggregates:
             _tell_unaggregated(policy, level, model, flow)
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
             level=level,
-            aggregates=aggregated,
+            aggregates=aggregates(config, model, policy, flow),
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,
             fused=config.fused,
         )
-        return Propagate(
-            model,
-            setup,
-            policy=policy,
-            controls=self.controls,
-            flow_size=config.flow.size,
-            steps=flow,
-            result=SEGMENTATION.of(name) if name else SEGMENTATION,
-            propagation=PROPAGATION.of(name) if name else PROPAGATION,
-            name=f"perceive-{name}" if name else "perceive",
+        return _Plan(model, setup, policy, flow)
+
+    def _make_controls(self) -> Controls:
+        """Controls that begin with what is configured, of the first model where they differ."""
+        config, first = self.config, self.config.models[0]
+        knobs = Knobs(
+            interval=first.interval or config.interval,
+            level=first.level or config.level,
+            flow=config.flow.method,
+            aggregate=any(plan.setup.aggregates for plan in self._plans),
+            opacity=config.overlay.opacity,
         )
+        unable = all(not model.can_aggregate for model in self.models)
+        return Controls(knobs, no_aggregation=lacks_aggregation(self.models[0]) if unable else "")
+
+    def _make_perceiving(self) -> list[Propagate[SegmentationMap]]:
+        return [
+            Propagate(
+                plan.model,
+                plan.setup,
+                policy=plan.policy,
+                controls=self.controls,
+                flow_size=self.config.flow.size,
+                compares=self.config.agreement,
+                steps=plan.flow,
+                result=SEGMENTATION.of(name) if name else SEGMENTATION,
+                propagation=PROPAGATION.of(name) if name else PROPAGATION,
+                name=f"perceive-{name}" if name else "perceive",
+            )
+            for plan, name in zip(self._plans, self._names(), strict=True)
+        ]
 
     def _policy(self, entry: ModelConfig) -> KeyframePolicy:
         """A model's own: policies may remember its stream."""
@@ -270,10 +297,16 @@ class Run:
             return {
                 "report": self.report(),
                 "health": self.health(),
-                "abilities": {"record": records},
+                "abilities": {"record": records, "aggregate": self._unaggregated},
             }
 
         return PageSink(self.config.serve, self.controls, status, title=self.source_name)
+
+    @property
+    def _unaggregated(self) -> str:
+        """What keeps all models from aggregating key frames, as the first has it; empty where one can."""
+        reasons = [stage.unaggregated for stage in self._perceiving]
+        return reasons[0] if all(reasons) else ""
 
     @property
     def page_url(self) -> str | None:
@@ -297,15 +330,11 @@ def _tell_unaggregated(
     policy: KeyframePolicy, level: Level, model: Model[Any], flow: StepEstimator | PairEstimator
 ) -> None:
     """Log what keeps a policy's key frames from being aggregated as they usually are, and what to do about it."""
-    if level == "result":
-        reason = "level 'result' carries no features; use --level features"
-    elif not model.can_aggregate:
-        reason = f"model '{model.card.name}' lacks the part 'aggregate'; export it again with keywarp export"
-    elif isinstance(flow, PairEstimator):
+    reason = what_bars_aggregation(model, level, flow)
+    if not reason and isinstance(flow, PairEstimator):
         reason = f"with the flow '{flow.name}' it would take a run of that; use --aggregate, or --flow lk"
-    else:
-        return
-    _log.info("policy '%s' runs without aggregated key frames: %s", policy.name, reason)
+    if reason:
+        _log.info("policy '%s' runs without aggregated key frames: %s", policy.name, reason)
 
 
 def _name_of(source: Source | str) -> str:
@@ -315,17 +344,6 @@ def _name_of(source: Source | str) -> str:
     if is_gst(source):
         return without_credentials(source)
     return without_secrets(source) if is_url(source) else source
-
-
-def _knobs(config: RunConfig) -> Knobs:
-    """What the controls begin with: what the first model is set to."""
-    first = config.models[0]
-    return Knobs(
-        interval=first.interval or config.interval,
-        level=first.level or config.level,
-        flow=config.flow.method,
-        opacity=config.overlay.opacity,
-    )
 
 
 def _delivery(config: DeliveryConfig) -> Delivery:

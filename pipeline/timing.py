@@ -101,6 +101,27 @@ class ByKind:
         }
 
 
+@dataclass(slots=True)
+class Agreements:
+    """How far what had been carried to key frames agreed with their full runs, each 0 to 1."""
+
+    count: int = 0
+    total: float = 0.0
+    least: float = 1.0
+
+    def add(self, agreement: float) -> None:
+        """Count one key frame."""
+        self.count += 1
+        self.total += agreement
+        self.least = min(self.least, agreement)
+
+    def as_dict(self) -> dict[str, float] | None:
+        """The figures of the report; None where nothing was compared."""
+        if not self.count:
+            return None
+        return {"count": self.count, "mean": round(self.total / self.count, 4), "least": round(self.least, 4)}
+
+
 class Recent:
     """The latencies of the last ``_RECENT_NS``: how a stream is doing now. One thread adds, any may ask."""
 
@@ -144,7 +165,9 @@ class RunTiming:
         self.latency = ByKind()
         self.frames_out = 0
         self.frames_key = 0
+        self.frames_aggregated = 0
         self.keys_by_cause: Counter[str] = Counter()
+        self.agreements = Agreements()
         self.recent = Recent()
         self.key_age: int | None = None
         """Of the latest frame, by the first model."""
@@ -154,13 +177,16 @@ class RunTiming:
         if packet.frame.frozen:
             return
         found = [propagation for key in self._propagations if (propagation := packet.get(key)) is not None]
-        made = [propagation.cause for propagation in found if propagation.is_key]
+        made = [propagation for propagation in found if propagation.is_key]
         is_key = bool(made)
-        self.keys_by_cause.update(cause for cause in made[:1] if cause is not None)
+        self.keys_by_cause.update(key.cause for key in made[:1] if key.cause is not None)
+        for agreement in (key.agreement for key in made if key.agreement is not None):
+            self.agreements.add(agreement)
         first = packet.get(self._propagations[0])
         self.key_age = None if first is None else first.age
         self.frames_out += 1
         self.frames_key += is_key
+        self.frames_aggregated += any(key.aggregated for key in made)
         end_ns = 0
         for span in packet.spans:
             self.stages.setdefault(span.name, ByKind()).add(span.work_ns, span.wait_ns, is_key)
@@ -195,7 +221,7 @@ class RunTiming:
         """The report as plain data (docs/report.md). ``wall_s`` runs from the start, opening included.
 
         ``dropped``: frames by cause. ``policy``: what chose the key frames; ``aggregates``: whether they are
-        aggregated where features are carried; ``fused``: the kernel that runs the head, if not the engine;
+        aggregated by now where features are carried; ``fused``: the kernel that runs the head, if not the engine;
         ``flow_kernel``: that which refines flow by gradients, if not OpenCV.
         ``missed``: frames that a slow sink of a live stream let pass, by its name; ``written``: what each sink has
         accepted.
@@ -213,7 +239,9 @@ class RunTiming:
                 "dropped_by_cause": dict(dropped),
                 "key": self.frames_key,
                 "key_by_cause": dict(self.keys_by_cause),
+                "key_aggregated": self.frames_aggregated,
                 "key_share": round(self.frames_key / self.frames_out, 4) if self.frames_out else None,
+                "key_agreement": self.agreements.as_dict(),
                 "frozen": frozen,
                 "missed": dict(missed or {}),
                 "written": dict(written or {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from keywarp.engines.errors import UsageError
@@ -18,6 +19,9 @@ _MEAN_INTERVALS = 100
 # ... and key frames too many or too few are made good over so many.
 _REPAY_INTERVALS = 30
 _MOST_REPAY = 2.0
+
+# How much of an error of the prediction is taken over at once: half of the first, then less and less, down to this.
+_LEAST_LEARNED = 0.2
 
 # Percent of the pixels, fitted as docs/keyframes.md says.
 _FLICKER = 2.0
@@ -95,10 +99,14 @@ class AdaptiveShare(KeyframePolicy):
 
 class AdaptiveQuality(KeyframePolicy):
     """A frame becomes a key frame where its result, carried along, would agree with a full run's in fewer than
-    ``quality`` percent of the pixels, as :func:`predicted_agreement` has it; and after ``largest`` frames.
+    ``quality`` percent of the pixels; and after ``largest`` frames.
+
+    What is expected is what :func:`predicted_agreement` has, and what that was wrong by on the key frames so far:
+    there both results are known, so that it comes to hold for any network, flow and stream.
     """
 
     needs_motion = True
+    learns = True
 
     def __init__(self, quality: float, largest: int = 30, *, cuts: bool = True) -> None:
         super().__init__(cuts=cuts)
@@ -110,19 +118,41 @@ class AdaptiveQuality(KeyframePolicy):
         self.quality = quality
         self.largest = check_interval(largest)
         self.name = f"adaptive:quality={quality:g}"
+        self.reset()
 
     def with_interval(self, interval: int) -> AdaptiveQuality:
-        """The same with a largest interval of three times ``interval``."""
-        return AdaptiveQuality(self.quality, round(_RANGE * check_interval(interval)), cuts=self.cuts)
+        """The same with a largest interval of three times ``interval``, and with what it has learnt."""
+        made = copy.copy(self)
+        made.largest = round(_RANGE * check_interval(interval))
+        return made
+
+    def reset(self) -> None:
+        """Forget what was learnt, and expect what the fit has."""
+        self._correction = 0.0
+        self._lessons = 0
+        self._expected: float | None = None
+
+    def learn(self, agreement: float) -> None:
+        """Correct what is expected by what it was wrong by on the last key frame chosen."""
+        if self._expected is None or not math.isfinite(agreement):
+            return
+        self._lessons += 1
+        part = max(1 / (self._lessons + 1), _LEAST_LEARNED)
+        self._correction += part * (agreement - self._expected)
+        self._expected = None
 
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
-        if signals.motion is not None and predicted_agreement(signals.motion) < self.quality:
+        if signals.motion is None:
+            return None
+        self._expected = predicted_agreement(signals.motion) + self._correction
+        if self._expected < self.quality:
             return "adaptive"
         return "interval" if age >= self.largest else None
 
 
 def predicted_agreement(motion: Motion) -> float:
-    """The percentage of pixels in which a propagated result is expected to agree with a full run on the same frame.
+    """The percentage of pixels in which a propagated result is expected to agree with a full run on the same frame,
+    nothing being known of the network and the stream.
 
     Fitted to the bundled ENet on films of streets: two points are lost as soon as a result is carried at all, since
     full runs on consecutive frames differ by as much; the rest grows with the motion and with what warping leaves

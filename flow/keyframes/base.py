@@ -36,12 +36,14 @@ class KeyframePolicy(ABC):
     A policy is asked once or twice for a frame: without ``motion`` and ``cut``, which cost a flow, and with them if
     that did not settle it. They are measured only where they are wanted: ``cuts`` says whether a new scene makes a
     key frame, ``needs_motion`` whether the policy decides by motion. ``aggregates``: whether key frames take in
-    those before them, where a run does not say. One stream uses a policy at a time.
+    those before them, where a run does not say. ``learns``: whether :meth:`learn` is to be called. One stream uses
+    a policy at a time.
     """
 
     name: str
     needs_motion: bool = False
     aggregates: bool = False
+    learns: bool = False
 
     def __init__(self, *, cuts: bool = True) -> None:
         self.cuts = cuts
@@ -64,6 +66,11 @@ class KeyframePolicy(ABC):
 
     def reset(self) -> None:  # noqa: B027 - most policies remember nothing
         """Forget the stream so far: called at its start and after gaps."""
+
+    def learn(self, agreement: float) -> None:  # noqa: B027 - most policies do not learn
+        """Be told how well results were carried: the percentage in which what had been carried to the last key
+        frame that this policy chose agreed with that frame's full run. It may come some frames after it.
+        """
 
     @abstractmethod
     def _wanted(self, signals: Signals, age: int) -> Cause | None:

@@ -7,16 +7,17 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from keywarp import __version__
 from keywarp.engines.errors import KeywarpError
+
+from .usage import WrongUsage, usage_error
 
 app = typer.Typer(
     name="keywarp",
-    help="Real-time video perception: full models on key frames, Deep Feature Flow between them.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -24,6 +25,23 @@ app = typer.Typer(
 DEFAULT_PAGE = "127.0.0.1:8080"
 # What may follow --serve and is no source, as csi:0 is.
 _ADDRESS = re.compile(r"(?!csi:)[^/\s]*:\d+|\d{4,5}")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"keywarp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def keywarp(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Real-time video perception: full models on key frames, Deep Feature Flow between them."""
+
 
 # Options that `run` and `demo` share.
 Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
@@ -40,6 +58,13 @@ Aggregate = Annotated[
     typer.Option(
         "--aggregate/--no-aggregate",
         help="Mix the features of each key frame with those of the one before it; default: for adaptive.",
+    ),
+]
+Agreement = Annotated[
+    bool | None,
+    typer.Option(
+        "--agreement",
+        help="On each key frame compare what was carried there with its full run; report how far they agree.",
     ),
 ]
 Flow = Annotated[
@@ -99,6 +124,7 @@ def run(
     policy: Policy = None,
     level: Level = None,
     aggregate: Aggregate = None,
+    agreement: Agreement = None,
     flow: Flow = None,
     size: Size = None,
     rate: Rate = None,
@@ -127,6 +153,7 @@ def run(
         "policy": policy,
         "level": level,
         "aggregate": aggregate,
+        "agreement": agreement,
         "flow.method": flow,
         "size": size,
         "rate": rate,
@@ -390,7 +417,7 @@ def train(
 def with_default_serve(words: list[str]) -> list[str]:
     """The command line with an address after each ``--serve`` that has none."""
     filled = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         filled.append(word)
         if word == "--serve" and not _ADDRESS.fullmatch(following):
             filled.append(DEFAULT_PAGE)
@@ -402,10 +429,18 @@ def main() -> None:
     # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    words = sys.argv[1:]
     try:
-        app(with_default_serve(sys.argv[1:]))
+        code = app(with_default_serve(words) or ["--help"], prog_name="keywarp", standalone_mode=False)
+    except WrongUsage as error:
+        _fail(usage_error(error, words))
     except KeywarpError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a library says
-        sys.exit(2)
+        _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.exit(code if words else 2)
+
+
+def _fail(error: KeywarpError) -> NoReturn:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a library says
+    sys.exit(2)

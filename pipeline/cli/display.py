@@ -82,12 +82,18 @@ class Display:
 def stage_table(report: dict[str, Any]) -> Table:
     """The timing of every stage, from a report. ``key``, ``propagated`` and ``wait`` are medians."""
     frames = report["frames"]
+    notes = ["key, propagated, wait: medians; latency: from capture to the last sink's acceptance"]
+    if (found := frames["key_agreement"]) is not None:
+        notes.append(
+            f"of the pixels carried to {found['count']} key frames {100 * found['mean']:.1f} % were as in the full "
+            f"run (at least {100 * found['least']:.1f} %)"
+        )
     table = Table(
         title=f"{frames['out']} frames ({frames['key']} key, {frames['dropped']} dropped), "
         f"{report['fps']:.1f} frames/s, CPU {report['cpu_s']:.1f} s, peak {report['peak_rss_mb']:.0f} MB",
         title_justify="left",
         title_style="bold",
-        caption="key, propagated, wait: medians; latency: from capture to the last sink's acceptance",
+        caption="\n".join(notes),
         caption_justify="left",
     )
     table.add_column("ms a frame", no_wrap=True)

@@ -13,7 +13,7 @@ from keywarp.models.metrics import Scores
 from keywarp.pipeline.evaluation import IntervalScores, PolicyScores, SequenceScores
 
 _EXPLAINED = (
-    "mIoU in percent, the mean over all phases of the key frame; spread: between phases. Cost: points lost against "
+    "mIoU in percent, the mean over the phases of the key frame; spread: between phases. Cost: points lost against "
     "the network on every frame; its cost: where the key frame's result is only repeated. Lowest: of all key ages."
 )
 
@@ -55,8 +55,10 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
     )
     causes = ", ".join(f"{count} {cause}" for cause, count in policy.by_cause.items())
     between = " and ".join(map(str, policy.intervals))
-    caption = (
-        f"Key frames by cause: {causes}. Fixed: interval {between}, brought to the same share of key frames."
+    caption = f"Key frames by cause: {causes}. Fixed: " + (
+        f"interval {between}, brought to the same share of key frames."
+        if between
+        else "the same, since an interval with no key frame but the first has just these results."
     )
     if policy.unaggregated is not None:
         caption += (

@@ -45,6 +45,7 @@ class Delayed(KeyframePolicy):
         super().__init__(cuts=policy.cuts)
         self.name = policy.name
         self.needs_motion, self.aggregates = policy.needs_motion, policy.aggregates
+        self.learns = policy.learns
         self._policy, self._phase = policy, phase
 
     def cause(self, signals: Signals) -> Cause | None:
@@ -61,6 +62,10 @@ class Delayed(KeyframePolicy):
     def reset(self) -> None:
         """Reset the other policy."""
         self._policy.reset()
+
+    def learn(self, agreement: float) -> None:
+        """The other policy's."""
+        self._policy.learn(agreement)
 
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
         is_early = signals.number is not None and signals.number < self._phase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,7 +13,7 @@ from keywarp.models.metrics import Scores
 from keywarp.pipeline.keys import PROPAGATION
 
 from .clip import Clip
-from .sequence import SequenceScores
+from .sequence import SequenceScores, phases_of
 from .subject import Subject
 
 
@@ -43,26 +43,36 @@ class PolicyScores:
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """The fixed intervals with the next more and the next fewer key frames; one where it has as many."""
-        longest = max(n for n in range(1, self.frames + 1) if fixed_share(n, self.frames) >= self.share)
-        exact = fixed_share(longest, self.frames) == self.share or longest == self.frames
-        return (longest,) if exact else (longest, longest + 1)
+        """The fixed intervals with the next more and the next fewer key frames; one where it has as many; none
+        where frame 0 is the only key frame: there is but one way to have that.
+        """
+        if sum(self.by_cause.values()) == 1:
+            return ()
+        longest = max(n for n in range(1, self.frames + 1) if self._fixed_share(n) >= self.share)
+        return (longest,) if self._fixed_share(longest) == self.share else (longest, longest + 1)
 
     def fixed_miou(self, sequence: SequenceScores) -> float:
-        """The mIoU of fixed intervals, mean over all phases, at this share: between those of :attr:`intervals`,
+        """The mIoU of fixed intervals, mean over their phases, at this share: between those of :attr:`intervals`,
         which ``sequence`` has to hold. A fixed interval that is no whole number mixes the two in just this way.
+        With frame 0 as the only key frame it is the policy's own.
         """
+        if not self.intervals:
+            return self.alike.miou
         mious = [sequence.intervals[interval].miou for interval in self.intervals]
         if len(mious) == 1:
             return mious[0]
-        more, fewer = (fixed_share(interval, self.frames) for interval in self.intervals)
+        more, fewer = map(self._fixed_share, self.intervals)
         part = (self.share - fewer) / (more - fewer)
         return part * mious[0] + (1 - part) * mious[1]
 
+    def _fixed_share(self, interval: int) -> float:
+        """The share of key frames in the phases that an interval is scored in."""
+        return fixed_share(interval, self.frames, phases_of(interval))
 
-def fixed_share(interval: int, frames: int) -> float:
-    """The share of key frames at a fixed interval, mean over its phases; frame 0 is one in each."""
-    phases = range(interval)
+
+def fixed_share(interval: int, frames: int, phases: Iterable[int] | None = None) -> float:
+    """The share of key frames at a fixed interval, mean over ``phases`` (None: all); frame 0 is one in each."""
+    phases = range(interval) if phases is None else phases
     return fmean((phase > 0) + len(range(phase, frames, interval)) for phase in phases) / frames
 
 

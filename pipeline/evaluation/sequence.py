@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import inf, isnan
@@ -19,11 +18,13 @@ from .clip import Clip
 from .subject import Subject
 
 INTERVALS = (1, 2, 3, 5, 10)
+MOST_PHASES = 20
+"""Each phase is a run over the whole sequence: all of a long interval's would take the square of its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalScores:
-    """One interval: a run for each phase, whose key frames are frame 0 and phase, phase + interval, ...
+    """One interval: a run for each of its :func:`phases_of`, with key frames 0 and phase, phase + interval, ...
 
     ``phases``: the scores of each run over all its frames. ``ages``: of all frames of one key age, all runs
     together. ``repeated``: of each run if the last key frame's result were repeated instead of propagated.
@@ -78,6 +79,12 @@ class SequenceScores:
     intervals: Mapping[int, IntervalScores]
 
 
+def phases_of(interval: int) -> Sequence[int]:
+    """The phases that an interval is run in, rising from 0: all, or as many as are run, evenly spread."""
+    count = min(interval, MOST_PHASES)
+    return [interval * number // count for number in range(count)]
+
+
 def check_intervals(intervals: Iterable[int], frames: int) -> list[int]:
     """1 and the ``intervals``, each once, rising. Raises :class:`UsageError` for one that the clip cannot have."""
     wanted = sorted({1, *intervals})
@@ -96,7 +103,7 @@ def evaluate_sequence(
     intervals: Iterable[int] = INTERVALS,
     tick: Callable[[], None] = lambda: None,
 ) -> SequenceScores:
-    """Run ``clip`` at every interval in every phase. ``tick`` is called after each frame of each run.
+    """Run ``clip`` at every interval in its :func:`phases_of`. ``tick`` is called after each frame of each run.
 
     Raises :class:`UsageError` for intervals that the clip is too short for, or a clip without a true pixel.
     """
@@ -115,7 +122,8 @@ def evaluate_sequence(
     found = {1: IntervalScores(1, (_total(every),), (_total(every),), repeats.scores(1))}
     for interval in wanted[1:]:
         runs = [
-            _run(subject, clip, FixedInterval(interval, phase, cuts=False), tick) for phase in range(interval)
+            _run(subject, clip, FixedInterval(interval, phase, cuts=False), tick)
+            for phase in phases_of(interval)
         ]
         ages = [Scores(sum((run[age] for run in runs), subject.no_counts())) for age in range(interval)]
         found[interval] = IntervalScores(
@@ -126,7 +134,7 @@ def evaluate_sequence(
 
 def total_frames(intervals: Iterable[int], frames: int, *, aggregate: bool = False) -> int:
     """How many frames :func:`evaluate_sequence` runs; ``aggregate``: the setting of its subject."""
-    return frames * (sum({1, *intervals}) + aggregate)
+    return frames * (sum(len(phases_of(interval)) for interval in {1, *intervals}) + aggregate)
 
 
 def _run(
@@ -154,27 +162,32 @@ def _total(by_age: list[Counts]) -> Scores:
 class _Repeats:
     """Adds up what every phase of every interval would score, had it repeated its key frames' results.
 
-    What a key frame yields by itself does not depend on the interval, so one run at interval 1 has them all.
+    What a key frame yields by itself does not depend on the interval, so one run at interval 1 has them all. Kept
+    are the results of the key frames that the phases have at the time.
     """
 
     def __init__(self, subject: Subject, intervals: list[int]) -> None:
         self._subject = subject
-        self._counts = {interval: [subject.no_counts() for _ in range(interval)] for interval in intervals}
-        self._latest: deque[Pixels] = deque(maxlen=max(intervals))
+        self._counts = {
+            (interval, phase): subject.no_counts() for interval in intervals for phase in phases_of(interval)
+        }
+        self._results: dict[int, Pixels] = {}
         self._number = 0
 
     def add(self, truth: Pixels, labels: Pixels) -> None:
         """Take in the next frame."""
-        self._latest.appendleft(labels)
-        by_age = [self._subject.compare_labels(truth, result) for result in self._latest]
-        for interval, phases in self._counts.items():
-            for phase, counts in enumerate(phases):
-                counts += by_age[_age(self._number, interval, phase)]
+        number = self._number
+        keys = {place: number - _age(number, *place) for place in self._counts}
+        known = {**self._results, number: labels}
+        self._results = {key: known[key] for key in set(keys.values())}
+        found = {key: self._subject.compare_labels(truth, result) for key, result in self._results.items()}
+        for place, key in keys.items():
+            self._counts[place] += found[key]
         self._number += 1
 
     def scores(self, interval: int) -> tuple[Scores, ...]:
         """Of each phase."""
-        return tuple(map(Scores, self._counts[interval]))
+        return tuple(Scores(self._counts[interval, phase]) for phase in phases_of(interval))
 
 
 def _age(number: int, interval: int, phase: int) -> int:

@@ -53,11 +53,16 @@ class KeySlot(Generic[Result]):
 
     The flow is extended frame by frame from the moment the frame is chosen, so that a run that finishes
     some frames later can be used at once. One thread uses a slot; only the work itself may run elsewhere.
+
+    ``carried``: the result that was carried to this frame, where it is to be compared with the full run's, and
+    ``agreement``, once that has been done, how far they agree (0 to 1).
     """
 
-    def __init__(self, frame: Frame, cause: Cause = "first") -> None:
+    def __init__(self, frame: Frame, cause: Cause = "first", carried: Result | None = None) -> None:
         self.frame = frame
         self.cause = cause
+        self.carried = carried
+        self.agreement: float | None = None
         self._future: Future[KeyOutput[Result]] | None = None
         self._flow: KeyFlow | None = None
         self._age = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from keywarp.engines.errors import KeywarpError, UsageError
 from keywarp.flow.base import KeyFlow, PairEstimator, PairFlow, PairSetup, Size, StepEstimator, StepFlow
@@ -16,7 +16,7 @@ from keywarp.flow.build import make_estimator
 from keywarp.flow.keyframes import Cause, KeyframePolicy, Signals, begins_scene, watch, watches
 from keywarp.flow.motion import grid_size, is_finite, match
 from keywarp.flow.motion_vectors import VECTOR_CODECS
-from keywarp.models.base import Earlier, KeyOutput, Model, Setup
+from keywarp.models.base import Earlier, KeyOutput, Level, Model, Setup
 from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, STEP_FLOW, Propagation
@@ -27,6 +27,8 @@ from .keyslot import InlineRunner, KeySlot, Runner, SlotState
 
 _log = logging.getLogger(__name__)
 
+_COMPARED: tuple[Cause, ...] = ("adaptive", "interval")
+"""Causes of key frames to which results can be carried as to any other frame."""
 _BREAKS: tuple[Cause, ...] = ("cut", "nan")
 """Causes after which nothing from before may be shown: key frames that others wait for."""
 
@@ -52,9 +54,12 @@ class Propagate(Stage, Generic[Result]):
     begun since, or the flow to it is broken.
 
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
-    frame. ``controls`` may change the interval, the flow and the level while the stream runs, and switch the model
-    off: its result then is :meth:`Model.nothing`. ``flow_size``: of the pictures that a flow compares to which
-    they change.
+    frame. ``controls`` may change the interval, the flow, the level and the aggregation while the stream runs, and
+    switch the model off: its result then is :meth:`Model.nothing`. ``flow_size``: of the pictures that a flow
+    compares to which they change.
+
+    Where the policy learns, or the stage ``compares``, what was carried to each key frame that the policy chose by
+    what was carried, or by the interval, is compared with its full run.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Propagate(Stage, Generic[Result]):
         runner: Runner | None = None,
         controls: Controls | None = None,
         flow_size: Size | None = None,
+        compares: bool = False,
     ) -> None:
         self.name = name
         self.urgent = True
@@ -91,6 +97,7 @@ class Propagate(Stage, Generic[Result]):
         self._number = 0
         self._controls = controls
         self._flow_size = flow_size
+        self._compares = compares
         self._knobs = None if controls is None else controls.knobs
         self._knows_step = False
         self._info: StreamInfo | None = None
@@ -117,6 +124,18 @@ class Propagate(Stage, Generic[Result]):
         if not packet.frame.frozen or self._shown is None:
             self._shown = self._perceive(packet) if self._is_on else self._skip(packet)
         packet[self._result], packet[self._propagation] = self._shown
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether key frames are aggregated where features are carried. From any thread."""
+        return self._setup.aggregates
+
+    @property
+    def unaggregated(self) -> str:
+        """What keeps key frames from being aggregated now, and what to do about it; empty where nothing does. From
+        any thread.
+        """
+        return what_bars_aggregation(self.model, self._setup.level, self._steps)
 
     @property
     def _is_on(self) -> bool:
@@ -146,7 +165,9 @@ class Propagate(Stage, Generic[Result]):
         result = self._result_of(slot, packet)
         self._previous = frame
         self._number += 1
-        return result, Propagation(slot.frame is frame, slot.age, slot.frame.index, slot.cause)
+        is_key = slot.frame is frame
+        aggregated = is_key and slot.output.mixed
+        return result, Propagation(is_key, slot.age, slot.frame.index, slot.cause, slot.agreement, aggregated)
 
     def _decide(self, packet: Packet) -> Cause | None:
         """Why this frame becomes a key frame, None where it is propagated. Flow is asked for where nothing else
@@ -208,13 +229,34 @@ class Propagate(Stage, Generic[Result]):
         self._knobs = now
         if now.interval != before.interval:
             self._policy = self._policy.with_interval(now.interval)
+        if before.aggregate and not now.aggregate:
+            self._aggregate(False)  # first: it may stand in the flow's way
         if now.flow != before.flow:
             self._change_flow(now.flow)
         if now.level != before.level:
             self._forget()
+            self.model.change(now.level, aggregates=self._setup.aggregates)
             self._setup = replace(self._setup, level=now.level)
-            self.model.set_level(now.level)
             self._reopen_pairs()
+        if now.aggregate and (not before.aggregate or now.flow != before.flow):
+            self._aggregate(True)
+            if not before.aggregate and (reason := self.unaggregated):
+                _log.warning("key frames are not aggregated: %s", reason)
+
+    def _aggregate(self, wanted: bool) -> None:
+        """Aggregate key frames from now on, or no more; where they cannot be, nothing changes."""
+        if wanted == self._setup.aggregates or (
+            wanted and what_bars_aggregation(self.model, "features", self._steps)
+        ):
+            return
+        if self._pending is not None:
+            self._pending.wait()
+        try:
+            self.model.change(self._setup.level, aggregates=wanted)
+        except KeywarpError as error:
+            _log.warning("key frames are not aggregated: %s", error)
+            return
+        self._setup = replace(self._setup, aggregates=wanted)
 
     def _change_flow(self, name: str) -> None:
         """Go over to another flow; where it cannot be used on this stream, the one before it stays."""
@@ -279,7 +321,7 @@ class Propagate(Stage, Generic[Result]):
     def _request(self, packet: Packet, cause: Cause) -> None:
         """Start the full run of this frame."""
         earlier = self._earlier(packet)
-        self._pending = KeySlot(packet.frame, cause)
+        self._pending = KeySlot(packet.frame, cause, self._carried_to(packet, cause))
         self._since_request = 0
 
         def work() -> KeyOutput[Result]:
@@ -291,6 +333,13 @@ class Propagate(Stage, Generic[Result]):
                 return self.model.features(image)
 
         self._pending.run(self._runner, work)
+
+    def _carried_to(self, packet: Packet, cause: Cause) -> Result | None:
+        """What was carried to a frame that becomes a key frame, where that is to be compared with its full run."""
+        slot = self._current
+        if slot is None or cause not in _COMPARED or not (self._policy.learns or self._compares):
+            return None
+        return self._propagated(slot, packet) if self._advance(packet) else None
 
     def _earlier(self, packet: Packet) -> Earlier[Result] | None:
         """The key frame before this one, to be aggregated with it; None where it is not wanted or of no use."""
@@ -313,7 +362,11 @@ class Propagate(Stage, Generic[Result]):
         """The slot to propagate from; waits for the first one, since there is nothing to show before it."""
         pending = self._pending
         if pending is not None and (pending.state is SlotState.FINISHED or self._current is None):
-            _ = pending.output  # raises what the run raised
+            full = pending.output.result  # raises what the run raised
+            if pending.carried is not None:
+                pending.agreement = self.model.agreement(pending.carried, full)
+                self._policy.learn(100 * pending.agreement)
+                pending.carried = None
             self._current, self._pending = pending, None
         assert self._current is not None
         return self._current
@@ -342,9 +395,33 @@ class Propagate(Stage, Generic[Result]):
     def _result_of(self, slot: KeySlot[Result], packet: Packet) -> Result:
         if slot.frame is packet.frame:
             return slot.output.result
+        pending = self._pending
+        if pending is not None and pending.frame is packet.frame and pending.carried is not None:
+            return pending.carried
+        return self._propagated(slot, packet)
+
+    def _propagated(self, slot: KeySlot[Result], packet: Packet) -> Result:
         flow = self._flow_to(slot, packet)
         with packet.span(f"{self.name}.{self.model.propagation_part}"):
             return self.model.propagate(slot.output, flow)
+
+
+def what_bars_aggregation(model: Model[Any], level: Level, flow: StepEstimator | PairEstimator) -> str:
+    """Why key frames cannot be aggregated, and what to do about it; empty where they can be."""
+    if level == "result":
+        return "level 'result' carries no features; use level 'features'"
+    if not model.can_aggregate:
+        return lacks_aggregation(model)
+    if isinstance(flow, PairEstimator) and flow.scale_channels is not None and not model.can_aggregate_scaled:
+        return (
+            f"the scale map of flow '{flow.name}' multiplies other features than those mixed; use flow 'lk'"
+        )
+    return ""
+
+
+def lacks_aggregation(model: Model[Any]) -> str:
+    """Why a model can never aggregate key frames."""
+    return f"model '{model.card.name}' lacks the part 'aggregate'; export it again with keywarp export"
 
 
 def _needs_known_step(flow: StepEstimator | PairEstimator) -> bool:

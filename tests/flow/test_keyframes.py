@@ -336,3 +336,82 @@ def test_no_propagated_frame_falls_below_the_quality() -> None:
 
 def test_a_still_picture_has_the_largest_interval() -> None:
     assert keys_of(make_policy("adaptive:quality=90", 10), 70) == [0, 30, 60]
+
+
+def taught(
+    policy: AdaptiveQuality, frames: int, scene: Scene, truth: Callable[[Motion], float]
+) -> list[tuple[int, float]]:
+    """The key frames, each with the true agreement of what had been carried to it, which the policy is told."""
+    keys = [(0, 100.0)]
+    for number in range(1, frames):
+        motion = scene(keys[-1][0], number)
+        if policy.is_key(Signals(number - keys[-1][0], number=number, motion=motion)):
+            keys.append((number, truth(motion)))
+            policy.learn(keys[-1][1])
+    return keys
+
+
+@pytest.mark.parametrize("error", [-6.0, -3.0, 2.0])
+def test_a_quality_is_learnt_whatever_the_prediction_is_wrong_by(error: float) -> None:
+    policy = AdaptiveQuality(90, 200)
+    keys = taught(policy, 2000, drive(lambda n: 0.4), lambda m: predicted_agreement(m) + error)
+    assert abs(keys[1][1] - (90 + error)) < 1  # where the prediction alone put it
+    later = [agreement for _, agreement in keys[8:]]
+    assert len(later) > 8
+    assert all(89 < agreement < 91 for agreement in later)
+
+
+MOVED = Motion(3.0, 4.0, 1.25, 0.0)
+"""Of which an agreement of 93.8 is expected, nothing being known."""
+
+
+def test_what_was_learnt_is_unlearnt_in_time() -> None:
+    policy = AdaptiveQuality(90)
+    taught(policy, 300, drive(lambda n: 0.4), lambda m: predicted_agreement(m) - 5)
+    lessons = 0
+    while policy.is_key(Signals(1, number=300, motion=MOVED)):
+        policy.learn(predicted_agreement(MOVED))
+        lessons += 1
+    assert 1 < lessons < 5
+
+
+def test_a_new_stream_is_learnt_anew() -> None:
+    policy = AdaptiveQuality(90)
+    taught(policy, 300, drive(lambda n: 0.4), lambda m: predicted_agreement(m) - 5)
+    assert policy.is_key(Signals(1, number=300, motion=MOVED))
+    policy.reset()
+    assert not policy.is_key(Signals(1, number=301, motion=MOVED))
+
+
+def test_another_interval_keeps_what_was_learnt() -> None:
+    policy = AdaptiveQuality(90, 12)
+    taught(policy, 300, drive(lambda n: 0.4), lambda m: predicted_agreement(m) - 5)
+    changed = policy.with_interval(10)
+    assert (changed.largest, changed.quality, changed.name) == (30, 90, policy.name)
+    assert changed.is_key(Signals(1, number=300, motion=MOVED))
+    assert policy.largest == 12
+
+
+@pytest.mark.parametrize("agreement", [float("nan"), float("inf")])
+def test_nothing_is_learnt_from_what_is_no_number(agreement: float) -> None:
+    policy = AdaptiveQuality(90)
+    for number in (1, 2):
+        assert not policy.is_key(Signals(1, number=number, motion=MOVED))
+        policy.learn(agreement)
+
+
+def test_each_expectation_is_held_against_one_key_frame() -> None:
+    policy = AdaptiveQuality(90)
+    policy.learn(10.0)  # before anything was expected
+    assert not policy.is_key(Signals(1, number=1, motion=MOVED))
+    policy.learn(predicted_agreement(MOVED))
+    for _ in range(20):
+        policy.learn(10.0)
+    assert not policy.is_key(Signals(2, number=2, motion=MOVED))
+
+
+def test_by_quality_the_largest_interval_teaches_too() -> None:
+    """What is carried for that long may be worse than expected: then it is carried less far."""
+    keys = taught(AdaptiveQuality(90, 20), 400, drive(lambda n: 0.2), lambda m: predicted_agreement(m) - 6)
+    assert keys[1][0] == 20
+    assert keys[-1][0] - keys[-2][0] < 20

@@ -163,12 +163,12 @@ def test_at_level_result_nothing_is_mixed(opened: Opened) -> None:
     model = opened(level="result")
     image = model.prepare(picture(5))
     labels = model.features(image).result.labels.copy()
-    model.set_level("features")
+    model.change("features", aggregates=True)
     output = model.features(image)
     mixed = model.features_with(model.prepare(picture(6)), earlier(output, 1.0))
     assert (output.result.labels == labels).mean() >= SAME_LABELS
     assert (mixed.result.labels != labels).any()
-    model.set_level("result")
+    model.change("result", aggregates=True)
     again = model.features(image)
     np.testing.assert_array_equal(again.result.labels, labels)
     assert set(again.carried) == {"labels"}
@@ -180,8 +180,31 @@ def test_a_level_that_was_used_before_is_not_compiled_again(opened: Opened) -> N
     compile_part = model._compile
     model._compile = lambda part, *rest: compiled.append(part) or compile_part(part, *rest)  # type: ignore[method-assign,func-returns-value]
     for level in ("result", "features", "result", "features"):
-        model.set_level(level)
+        model.change(level, aggregates=True)
     assert compiled == ["key"]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_it_is_switched_on_and_off_while_the_model_is_open(fused: bool, opened: Opened) -> None:
+    wanted, model = opened(fused=fused), opened(fused=fused)
+    images = [model.prepare(picture(seed)) for seed in (3, 4)]
+    plain = model.features(images[1]).result.labels
+    together = wanted.features_with(images[1], earlier(wanted.features(images[0]), 1.0))
+    model.close()
+    model.open(Setup(get_engine("openvino"), threads=1, fused=fused), SIZE)
+    before = model.features(images[0])
+    compiled: list[str] = []
+    compile_part = model._compile
+    model._compile = lambda part, *rest: compiled.append(part) or compile_part(part, *rest)  # type: ignore[method-assign,func-returns-value]
+    model.change("features", aggregates=True)
+    found = model.features_with(images[1], earlier(before, 1.0))
+    np.testing.assert_allclose(features_of(found), features_of(together), atol=1e-4)
+    assert (found.result.labels == together.result.labels).mean() >= SAME_LABELS
+    assert (found.mixed, before.mixed) == (True, False)
+    model.change("features", aggregates=False)
+    assert (model.features(images[1]).result.labels == plain).mean() >= SAME_LABELS
+    model.change("features", aggregates=True)
+    assert compiled == (["aggregate"] if fused else ["key", "aggregate"])
 
 
 def test_it_opens_again_for_another_size(opened: Opened) -> None:
@@ -220,6 +243,12 @@ def test_a_model_of_before_says_what_it_lacks(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"lacks the part 'aggregate', which mixes .*; export it again"):
             model.open(Setup(get_engine("openvino"), level, aggregates=True), SIZE)
     model.open(Setup(get_engine("openvino")), SIZE)
+    image = model.prepare(picture(1))
+    labels = model.features(image).result.labels
+    with pytest.raises(ModelError, match="lacks the part 'aggregate'"):
+        model.change("features", aggregates=True)
+    np.testing.assert_array_equal(model.features(image).result.labels, labels)  # as it was
+    assert (model.can_aggregate, model.can_aggregate_scaled) == (False, False)
     model.close()
 
 
@@ -230,6 +259,7 @@ def test_scores_are_mixed_where_scores_are_carried_but_not_beside_a_scale_map(tm
     first, second = (model.features(image).carried["scores"].copy() for image in images)
     output = model.features_with(images[1], earlier(model.features(images[0]), 1.0))
     np.testing.assert_allclose(output.carried["scores"], (1 - MOST) * second + MOST * first, atol=1e-2)
+    assert (model.can_aggregate, model.can_aggregate_scaled) == (True, False)
     with pytest.raises(ModelError, match=r"cannot aggregate key frames beside a flow with a scale map"):
         model.open_scale((10, 6), 1024)
     model.close()

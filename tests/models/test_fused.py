@@ -270,9 +270,9 @@ def test_a_model_says_the_same_with_its_kernels_and_with_the_engine(
 def test_the_level_changes_while_it_runs() -> None:
     with opened("openvino", "result", fused=True) as model:
         before = labels_of(model, aggregates=False)
-        model.set_level("features")
+        model.change("features", aggregates=False)
         carried = labels_of(model, aggregates=False)
-        model.set_level("result")
+        model.change("result", aggregates=False)
         after = labels_of(model, aggregates=False)
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
     assert np.array_equal(before[0], carried[0])

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
+import keywarp
 from keywarp.models.card import ALIASES, BUNDLED
 from keywarp.pipeline.sources.video import VideoSource
 
@@ -283,6 +284,41 @@ def test_every_command_has_help(command: list[str], call: Call) -> None:
     assert "Usage" in ended.out
 
 
+def test_the_version(call: Call) -> None:
+    assert call("--version") == Ended(0, f"keywarp {keywarp.__version__}\n", "")
+
+
+def test_a_run_says_how_well_results_were_carried(call: Call, tmp_path: Path) -> None:
+    report = tmp_path / "run.json"
+    ended = call(
+        "run",
+        SMALL,
+        "--interval",
+        "3",
+        "--agreement",
+        "--sink",
+        "null",
+        "--report",
+        report,
+        "--level",
+        "result",
+    )
+    found = json.loads(report.read_text())["frames"]["key_agreement"]
+    assert (ended.code, found["count"]) == (0, 3)
+    assert 0.5 < found["least"] <= found["mean"] < 1
+    assert (
+        f"of the pixels carried to 3 key frames {100 * found['mean']:.1f} % were as in the full run"
+        in ended.out
+    )
+
+
+def test_without_a_command_there_is_help(call: Call) -> None:
+    ended = call()
+    assert (ended.code, ended.err) == (2, "")
+    assert "Usage" in ended.out
+    assert "doctor" in ended.out
+
+
 # --- Bad input: one clear sentence, exit code 2, no traceback ------------------------------------------------
 
 USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
@@ -348,6 +384,36 @@ USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
     ),
     ("nothing to train on", ["train", "enet"], ["such as --data camvid:DIR"]),
     ("unknown recipe", ["train", "enet", "--config", "enet-camvidd"], ["did you mean 'enet-camvid'?"]),
+    (
+        "unknown option",
+        ["run", TINY, "--intervall", "3"],
+        ["keywarp run has no option '--intervall'; did you mean '--interval'? See keywarp run --help"],
+    ),
+    (
+        "unknown option like no other",
+        ["doctor", "--all"],
+        ["keywarp doctor has no option '--all'; see keywarp doctor --help"],
+    ),
+    ("unknown letter", ["run", TINY, "-x"], ["keywarp run has no option '-x'; see keywarp run --help"]),
+    ("option of the program", ["--versoin"], ["keywarp has no option '--versoin'; did you mean '--version'?"]),
+    ("option before its command", ["--quiet", "run", TINY], ["'--quiet': options follow a command; see keywarp -"]),
+    ("option without its value", ["run", TINY, "--interval"], ["option '--interval' requires an argument; see"]),
+    ("value that no option takes", ["run", TINY, "--quiet=3"], ["option '--quiet' does not take a value; see"]),
+    (
+        "value of another kind",
+        ["run", TINY, "--interval", "soon"],
+        ["'--interval' cannot be 'soon': ", "valid integer", "; see keywarp run --help"],
+    ),
+    (
+        "value out of range",
+        ["demo", "--seconds", "0"],
+        ["'--seconds' cannot be '0': ", "greater than or equal to 1; see keywarp demo --help"],
+    ),
+    ("nothing to run", ["run"], ["keywarp run needs SOURCE: video file, URL, camera", "; see keywarp run --help"]),
+    ("nothing to export", ["export"], ["keywarp export needs NETWORK: network name, such as enet"]),
+    ("more than is taken", ["models", "enet"], ["unexpected extra argument", "(enet); see keywarp models --help"]),
+    ("unknown command", ["ru", TINY], ["unknown command 'ru'; did you mean 'run'? (accepted: cameras, "]),
+    ("unlike any command", ["bogus"], ["unknown command 'bogus' (accepted: ", "demo", "train)"]),
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from keywarp.pipeline.evaluation import (
     read_clip,
 )
 from keywarp.pipeline.evaluation.report import policy_figures, report
-from keywarp.pipeline.evaluation.sequence import check_intervals, total_frames
+from keywarp.pipeline.evaluation.sequence import check_intervals, phases_of, total_frames
 from keywarp.pipeline.evaluation.sheet import draw_sheet, sheet_ages
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources.synthetic import SyntheticSource
@@ -191,6 +191,45 @@ def test_phases_ages_and_repeats_by_hand(tmp_path: Path) -> None:
     assert two.min_key_age == 1
     assert two.pixel_accuracy == pytest.approx(fmean([1, 4 / 6]))
     assert two.repeat_miou == pytest.approx(two.miou)
+
+
+def test_a_long_interval_is_run_in_some_of_its_phases(tmp_path: Path) -> None:
+    labels = [number // 4 % 11 for number in range(45)]
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(label) for label in labels]), None, CAMVID)
+    ticks = list[int]()
+    found = evaluate_sequence(fake(level="result"), clip, [20, 43], lambda: ticks.append(1))
+    assert phases_of(20) == list(range(20))
+    assert phases_of(43) == [43 * number // 20 for number in range(20)]
+    assert len(ticks) == total_frames([20, 43], 45) == 45 * (1 + 20 + 20)
+    for interval in (20, 43):
+        scores, right = found.intervals[interval], list[float]()
+        for phase in phases_of(interval):
+            keys = [0 if n < phase else n - (n - phase) % interval for n in range(45)]
+            right.append(fmean(labels[n] == labels[key] for n, key in enumerate(keys)))
+        assert [run.pixel_accuracy for run in scores.phases] == pytest.approx(right)
+        assert [run.pixel_accuracy for run in scores.repeated] == pytest.approx(right)
+        assert len(scores.ages) == interval
+        assert all(age.counts.any() for age in scores.ages)
+
+
+@pytest.mark.parametrize(("share", "keys"), [(0.01, 1), (0.03, 2)])
+def test_a_policy_with_hardly_a_key_frame_is_compared_with_as_many(
+    tmp_path: Path, share: float, keys: int
+) -> None:
+    shown = [flat(number // 5 % 11) for number in range(60)]
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    subject = fake(level="result")
+    policy = make_policy(f"adaptive:share={share},cuts=off", 10)
+    scores = evaluate_policy(subject, clip, "adaptive", policy)
+    assert sum(scores.by_cause.values()) == keys
+    assert total_frames(scores.intervals, 60) <= 60 * (1 + 2 * 20)
+    found = policy_figures(scores, evaluate_sequence(subject, clip, scores.intervals))
+    if keys == 1:
+        assert (scores.intervals, found["fixed_miou"], found["gain"]) == ((), found["miou"], 0)
+        once = evaluate_sequence(subject, clip, [60]).intervals[60].phases[0]  # frame 0 alone
+        assert found["miou"] == once.miou
+    else:
+        assert scores.intervals == (59,)
 
 
 MOTION_PX = (2, 1)

@@ -43,7 +43,7 @@ def test_a_duration_of_zero_counts() -> None:
 def packet(index: int, clock: ManualClock, is_key: bool, *spans: Span) -> Packet:
     picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
     made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
-    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut")
+    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut", aggregated=is_key)
     made.spans.extend(spans)
     return made
 
@@ -75,7 +75,9 @@ def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
         "dropped_by_cause": {"late": 2},
         "key": 1,
         "key_by_cause": {"cut": 1},
+        "key_aggregated": 1,
         "key_share": 0.5,
+        "key_agreement": None,
         "frozen": 3,
         "missed": {"mp4": 1},
         "written": {"mp4": 2},

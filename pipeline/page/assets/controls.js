@@ -17,6 +17,7 @@ export class Controls {
     this.timer = null;
     this.knobs = {};
     this.most = 1000;
+    this.barred = "";
     this.listen();
   }
 
@@ -31,7 +32,9 @@ export class Controls {
     for (const name of ["level", "flow"]) {
       byId(name).addEventListener("change", (event) => this.set(name, event.target.value));
     }
-    byId("enabled").addEventListener("change", (event) => this.set("enabled", event.target.checked));
+    for (const name of ["aggregate", "enabled"]) {
+      byId(name).addEventListener("change", (event) => this.set(name, event.target.checked));
+    }
     byId("paused").addEventListener("click", () => this.toggle("paused"));
     byId("recording").addEventListener("click", () => this.toggle("recording"));
     byId("snapshot").addEventListener("click", () => this.snapshot());
@@ -49,10 +52,20 @@ export class Controls {
 
   show(knobs, abilities) {
     this.knobs = knobs;
+    this.bar(abilities.aggregate ?? "");
     const free = (name) => performance.now() - (this.touched.get(name) ?? -HELD_MS) >= HELD_MS;
     for (const name of Object.keys(knobs)) if (free(name)) this.draw(name, knobs[name]);
     byId("recording").disabled = abilities.record === false;
     byId("recording").title = abilities.record === false ? "this run has no output to record to: --sink record:FILE.mp4" : "";
+  }
+
+  bar(reason) {
+    if (reason === this.barred) return;
+    this.barred = reason;
+    byId("aggregate").disabled = reason !== "";
+    byId("barred").hidden = reason === "";
+    byId("barred").textContent = reason && `Key frames cannot be aggregated: ${reason}`;
+    this.draw("aggregate", this.knobs.aggregate);
   }
 
   draw(name, value) {
@@ -62,6 +75,8 @@ export class Controls {
     } else if (name === "opacity") {
       slide(byId("opacity"), value);
       byId("opacity-value").textContent = `${Math.round(value * 100)} %`;
+    } else if (name === "aggregate") {
+      byId("aggregate").checked = value && this.barred === "";
     } else if (name === "enabled") {
       byId("enabled").checked = value;
     } else if (name === "paused" || name === "recording") {

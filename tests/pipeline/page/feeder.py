@@ -46,6 +46,7 @@ class Feeder:
     health: dict[str, Any] = field(default_factory=dict)
     costs_ms: list[float] = field(default_factory=list)
     intervals: list[tuple[float, int]] = field(default_factory=list)
+    abilities: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
     index: int = 0
 
@@ -66,7 +67,11 @@ class Feeder:
             "frames": {"in": self.index, "key": self.index // 10}, "cpu_s": 1.5,
             "stages": {"perceive": {"key": figures, "propagated": figures}, 'odd"\\name': {"key": figures}},
         }  # fmt: skip
-        return {"report": report, "health": {**health, **self.health}}
+        return {
+            "report": report,
+            "health": {**health, **self.health},
+            "abilities": self.abilities,
+        }
 
     def start(self, sink: PageSink) -> None:
         drawn(self.size)

@@ -64,7 +64,14 @@ def served() -> Iterator[tuple[PageSink, Feeder]]:
 def opened(browser: Any, served: tuple[PageSink, Feeder]) -> tuple[Any, Feeder]:
     sink, feeder = served
     feeder.controls.change(
-        {"interval": 10, "paused": False, "recording": False, "enabled": True, "opacity": 0.55}
+        {
+            "interval": 10,
+            "paused": False,
+            "recording": False,
+            "enabled": True,
+            "opacity": 0.55,
+            "aggregate": False,
+        }
     )
     browser.get(sink.url)
     wait_for(lambda: drawn_count(browser) > 3)
@@ -154,6 +161,29 @@ def test_controls_act_at_once(opened: tuple[Any, Feeder]) -> None:
     wait_for(lambda: not feeder.controls.knobs.enabled)
     feeder.controls.change({"interval": 12})  # by somebody else
     wait_for(lambda: browser.execute_script("return document.getElementById('interval').value") == "12")
+    assert complaints(browser) == []
+
+
+def test_aggregation_is_a_switch_with_a_reason_where_it_cannot_be(opened: tuple[Any, Feeder]) -> None:
+    browser, feeder = opened
+    checked = "return document.getElementById('aggregate').checked"
+    assert not browser.execute_script(checked)
+    browser.execute_script("document.getElementById('aggregate').focus()")
+    press(browser, " ")
+    wait_for(lambda: feeder.controls.knobs.aggregate)
+    assert browser.execute_script(checked)
+    assert not feeder.controls.knobs.paused
+    feeder.abilities = {"aggregate": "level 'result' carries no features"}
+    try:
+        wait_for(lambda: browser.execute_script("return document.getElementById('aggregate').disabled"))
+        assert not browser.execute_script(checked)  # nothing is aggregated
+        reason = "return document.getElementById('barred')"
+        assert "level 'result' carries no features" in browser.execute_script(f"{reason}.textContent")
+        assert browser.execute_script(f"{reason}.getBoundingClientRect().height") > 0
+    finally:
+        feeder.abilities = {}
+    wait_for(lambda: browser.execute_script(checked))
+    assert browser.execute_script("return document.getElementById('barred').hidden")
     assert complaints(browser) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from keywarp.models.fake import FakeModel
 from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
 from keywarp.pipeline.packet import Packet
+from keywarp.pipeline.stages import propagate as stage_module
 from keywarp.pipeline.stages.propagate import Propagate
 
 from . import test_key_causes as scenes
@@ -25,10 +27,10 @@ from .test_propagate_pairs import motion
 
 
 def stage(interval: int, **options: Any) -> Propagate[Any]:
-    info = options.pop("info", INFO)
+    info, aggregates = options.pop("info", INFO), options.pop("aggregates", True)
     made = Propagate(
         options.pop("model", None) or FakeModel(),
-        Setup(FakeEngine({}), level=options.pop("level", "features"), aggregates=True),
+        Setup(FakeEngine({}), level=options.pop("level", "features"), aggregates=aggregates, fused=False),
         policy=options.pop("policy", None) or FixedInterval(interval),
         steps=options.pop("flow", None) or FakeFlow(2.0, 0.0),
         result=SEGMENTATION,
@@ -129,6 +131,130 @@ def test_a_change_of_level_begins_anew() -> None:
     for index in range(7, 10):
         perceive.process(packet(index))
     assert len(given(perceive)) == 2
+
+
+class Able(FakeModel):
+    can_aggregate = True
+
+
+def controlled(interval: int, model: FakeModel, **options: Any) -> tuple[Propagate[Any], Controls]:
+    """A stage that does not aggregate yet, and its controls."""
+    controls = Controls(Knobs(interval=interval, level=options.get("level", "features"), flow="dis"))
+    return stage(interval, model=model, controls=controls, aggregates=False, **options), controls
+
+
+def processed(perceive: Propagate[Any], *indices: int) -> list[Packet]:
+    packets = [packet(index) for index in indices]
+    for each in packets:
+        perceive.process(each)
+    return packets
+
+
+def test_it_begins_and_ends_with_the_next_key_frame() -> None:
+    perceive, controls = controlled(3, Able())
+    packets = processed(perceive, 0, 1, 2, 3)
+    controls.change({"aggregate": True})
+    packets += processed(perceive, 4, 5, 6, 7, 8, 9)
+    first, second = given(perceive)
+    assert_moved(first, packets[3], 3)
+    assert_moved(second, packets[6], 3)
+    assert perceive.aggregates
+    controls.change({"aggregate": False})
+    packets += processed(perceive, 10, 11, 12)
+    assert len(given(perceive)) == 2
+    assert [p.frame.index for p in packets if p[PROPAGATION].is_key] == [0, 3, 6, 9, 12]
+    assert [p.frame.index for p in packets if p[PROPAGATION].aggregated] == [6, 9]
+    assert [call for call in perceive.model.calls if "level" in call] == [  # type: ignore[attr-defined]
+        "level features, aggregated",
+        "level features",
+    ]
+
+
+def test_a_full_run_that_is_under_way_ends_before_it_changes() -> None:
+    runner = LateRunner()
+    perceive, controls = controlled(3, Able(), runner=runner)
+    processed(perceive, 0, 1, 2, 3)
+    runner.waiting[0]()
+    controls.change({"aggregate": True})
+    processed(perceive, 4, 5, 6)
+    runner.waiting[1]()
+    (earlier,) = given(perceive)
+    np.testing.assert_array_equal(earlier.output.result.labels, packet(3).frame.bgr[:, :, 0])
+
+
+def test_a_model_that_cannot_stays_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    perceive, controls = controlled(2, FakeModel())
+    processed(perceive, 0, 1)
+    controls.change({"aggregate": True})
+    packets = processed(perceive, 2, 3, 4)
+    assert [p[PROPAGATION].is_key for p in packets] == [True, False, True]
+    assert (given(perceive), perceive.aggregates) == ([], False)
+    (line,) = caplog.messages
+    assert line.startswith("key frames are not aggregated: model 'fake' lacks the part 'aggregate'; export")
+
+
+def test_a_part_that_cannot_be_compiled_leaves_it_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Able):
+        def change(self, level: Any, *, aggregates: bool) -> None:
+            raise ModelError("the part 'aggregate' is damaged")
+
+    perceive, controls = controlled(2, Broken())
+    processed(perceive, 0, 1)
+    controls.change({"aggregate": True})
+    processed(perceive, 2, 3)
+    assert (given(perceive), perceive.aggregates) == ([], False)
+    assert caplog.messages == ["key frames are not aggregated: the part 'aggregate' is damaged"]
+
+
+def test_at_level_result_it_waits_for_features(caplog: pytest.LogCaptureFixture) -> None:
+    perceive, controls = controlled(2, Able(), level="result")
+    processed(perceive, 0)
+    controls.change({"aggregate": True})
+    processed(perceive, 1, 2)
+    reason = "level 'result' carries no features; use level 'features'"
+    assert caplog.messages == [f"key frames are not aggregated: {reason}"]
+    assert (perceive.unaggregated, given(perceive)) == (reason, [])
+    controls.change({"level": "features"})
+    processed(perceive, 3, 4, 5)
+    assert (perceive.unaggregated, len(given(perceive))) == ("", 1)
+
+
+def test_a_scale_map_of_other_features_is_in_its_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flows: dict[str, Any] = {"dis": FakePairFlow(motion, scale=1.0), "lk": FakeFlow(2.0, 0.0)}
+    monkeypatch.setattr(stage_module, "make_estimator", lambda name, *_, **__: flows[name])
+    perceive, controls = controlled(2, Able(), flow=flows["dis"])
+    processed(perceive, 0, 1)
+    controls.change({"aggregate": True})
+    processed(perceive, 2, 3)
+    (line,) = caplog.messages
+    assert re.fullmatch("key frames are not aggregated: the scale map of flow '.*' multiplies other .*", line)
+    assert not perceive.aggregates
+    controls.change({"flow": "lk"})
+    processed(perceive, 4, 5, 6)
+    assert (perceive.aggregates, perceive.unaggregated, len(given(perceive))) == (True, "", 1)
+    assert len(caplog.messages) == 1
+
+
+def test_it_ends_before_a_flow_that_it_stands_in_the_way_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Recorded(Able):
+        def change(self, level: Any, *, aggregates: bool) -> None:
+            calls.append(f"aggregates {aggregates}")
+
+        def open_scale(self, grid: Any, channels: int) -> None:
+            calls.append("scale")
+
+    flows: dict[str, Any] = {"lk": FakePairFlow(motion, scale=1.0)}
+    monkeypatch.setattr(stage_module, "make_estimator", lambda name, *_, **__: flows[name])
+    perceive, controls = controlled(2, Recorded())
+    controls.change({"aggregate": True})
+    processed(perceive, 0, 1)
+    controls.change({"flow": "lk", "aggregate": False})
+    processed(perceive, 2)
+    assert calls == ["aggregates True", "aggregates False", "scale"]
 
 
 def test_nothing_is_taken_over_a_gap_nor_into_a_frozen_frame() -> None:
