@@ -154,7 +154,8 @@ class Run:
 
     def health(self) -> dict[str, Any]:
         """How the stream is doing now: ``state`` (opening, live, lost, ended), why and for how long, the rate and
-        the latency of the last two seconds, and the frames counted so far.
+        the latency of the last two seconds, how well results were carried to the last ten key frames that were
+        compared, and the frames counted so far.
         """
         now_ns, status = self._clock.now_ns(), self.source.status
         known = self.graph.info is not None
@@ -166,6 +167,7 @@ class Run:
             "reconnects": status.reconnects,
             **self.timing.recent.figures(now_ns),
             "key_age": self.timing.key_age,
+            "key_agreement": self.timing.agreements.recent,
             "frames": {
                 "in": self.graph.frames_in + self.source.losses.total,
                 "out": self.timing.frames_out,

@@ -21,6 +21,7 @@ SCHEMA = "keywarp.report/1"
 _BINS_PER_OCTAVE = 64  # neighbouring bins are 1.1 % apart
 _RECENT_NS = 2_000_000_000
 _MOST_RECENT = 1024
+_LATEST_AGREEMENTS = 10
 _PERCENTILES = (50, 90, 95, 99)
 
 
@@ -108,12 +109,20 @@ class Agreements:
     count: int = 0
     total: float = 0.0
     least: float = 1.0
+    latest: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST_AGREEMENTS))
 
     def add(self, agreement: float) -> None:
         """Count one key frame."""
+        self.latest.append(agreement)
         self.count += 1
         self.total += agreement
         self.least = min(self.least, agreement)
+
+    @property
+    def recent(self) -> float | None:
+        """The mean of the latest ones; None where nothing was compared. From any thread."""
+        latest = tuple(self.latest)
+        return sum(latest) / len(latest) if latest else None
 
     def as_dict(self) -> dict[str, float] | None:
         """The figures of the report; None where nothing was compared."""

@@ -47,6 +47,10 @@ def prometheus_text(status: Mapping[str, Any], page: Mapping[str, Any]) -> str:
     text.add(
         "keywarp_key_age_frames", "gauge", "Frames since the last key frame.", _one(health.get("key_age"))
     )
+    text.add(
+        "keywarp_key_agreement_ratio", "gauge", "Pixels carried to the latest key frames as in their full runs.",
+        _one(health.get("key_agreement")),
+    )  # fmt: skip
     state = health.get("state")
     text.add("keywarp_source_up", "gauge", "1 while frames come, else 0.", _one(float(state in _LIVE)))
     text.add(

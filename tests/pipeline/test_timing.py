@@ -40,10 +40,12 @@ def test_a_duration_of_zero_counts() -> None:
     assert (histogram.count, histogram.percentile_ms(50)) == (1, 0.0)
 
 
-def packet(index: int, clock: ManualClock, is_key: bool, *spans: Span) -> Packet:
+def packet(
+    index: int, clock: ManualClock, is_key: bool, *spans: Span, agreement: float | None = None
+) -> Packet:
     picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
     made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
-    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut", aggregated=is_key)
+    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut", agreement, aggregated=is_key)
     made.spans.extend(spans)
     return made
 
@@ -102,3 +104,17 @@ def test_a_run_without_frames_has_a_report_too() -> None:
     assert report["frames"]["out"] == 0
     assert report["fps"] == 0
     assert report["latency"]["all"]["count"] == 0
+
+
+def test_the_latest_agreements_count_for_how_a_stream_does_now() -> None:
+    timing = RunTiming(ManualClock())
+    assert timing.agreements.recent is None
+    for index in range(30):
+        agreement = 0.5 if index < 10 else 0.9
+        timing.add(packet(index, ManualClock(), index % 2 == 0, agreement=agreement))
+    assert timing.agreements.recent == pytest.approx(0.9)
+    assert timing.report(frames_in=30, dropped={})["frames"]["key_agreement"] == {
+        "count": 15,
+        "mean": round((5 * 0.5 + 10 * 0.9) / 15, 4),
+        "least": 0.5,
+    }

@@ -136,6 +136,7 @@ export function showFigures({ health, page, stages }) {
     ["In", frames.in], ["Out", frames.out], ["Dropped", total, total ? "some" : ""], ["Frozen", frames.frozen],
     ["Key age", health.key_age], ["Reconnects", health.reconnects],
     ["Viewers", page.viewers], ["To screen p95", page.delivery_ms.p95 === null ? null : `${short(page.delivery_ms.p95)} ms`],
+    ...(health.key_agreement == null ? [] : [["Carried as in a full run", `${short(100 * health.key_agreement, 1)} %`, "all"]]),
     ...Object.entries(dropped).map(([cause, value]) => [`Dropped: ${cause}`, value, "all"]),
   ];
   const text = JSON.stringify(entries);

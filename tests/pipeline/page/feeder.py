@@ -59,7 +59,7 @@ class Feeder:
     def status(self) -> dict[str, Any]:
         health = {
             "state": "live", "reason": "", "since_s": 1.0, "reconnects": 2, "fps": 29.9,
-            "latency_p50_ms": 12.5, "latency_p99_ms": 31.0, "key_age": 3,
+            "latency_p50_ms": 12.5, "latency_p99_ms": 31.0, "key_age": 3, "key_agreement": 0.9425,
             "frames": {"in": self.index + 5, "out": self.index, "frozen": 0, "dropped": DROPPED},
         }  # fmt: skip
         figures = {"count": 10, "mean_ms": 4.0, "p50_ms": 3.9, "p90_ms": 5.0, "p95_ms": 5.5, "p99_ms": 6.0}

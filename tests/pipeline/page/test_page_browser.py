@@ -141,6 +141,7 @@ def test_charts_have_data(opened: tuple[Any, Feeder]) -> None:
     figures = text(browser, "figures")
     assert "Dropped: late3" in figures
     assert "Reconnects2" in figures
+    assert "Carried as in a full run94.3 %" in figures
 
 
 def test_controls_act_at_once(opened: tuple[Any, Feeder]) -> None:

@@ -256,6 +256,7 @@ def test_health_report_and_metrics(served: tuple[PageSink, Feeder]) -> None:
     assert 'keywarp_frames_dropped_total{cause="late"} 3' in samples
     assert 'keywarp_latency_seconds{quantile="0.99"} 0.031' in samples
     assert "keywarp_source_up 1" in samples
+    assert "keywarp_key_agreement_ratio 0.9425" in samples
     kinds = dict(re.findall(r"# TYPE (\S+) (\S+)", text))
     assert {re.split(r"[ {]", sample)[0] for sample in samples} == set(kinds)
 
