@@ -114,9 +114,9 @@ class Agreements:
     def add(self, agreement: float) -> None:
         """Count one key frame."""
         self.latest.append(agreement)
-        self.count += 1
         self.total += agreement
         self.least = min(self.least, agreement)
+        self.count += 1  # last: another thread may look in between
 
     @property
     def recent(self) -> float | None:
@@ -180,6 +180,7 @@ class RunTiming:
         self.recent = Recent()
         self.key_age: int | None = None
         """Of the latest frame, by the first model."""
+        self._compared: int | None = None
 
     def add(self, packet: Packet) -> None:
         """Take in a finished packet. Frozen ones are no frames of the stream: they count nowhere."""
@@ -189,10 +190,11 @@ class RunTiming:
         made = [propagation for propagation in found if propagation.is_key]
         is_key = bool(made)
         self.keys_by_cause.update(key.cause for key in made[:1] if key.cause is not None)
-        for agreement in (key.agreement for key in made if key.agreement is not None):
-            self.agreements.add(agreement)
         first = packet.get(self._propagations[0])
         self.key_age = None if first is None else first.age
+        if first is not None and first.agreement is not None and first.key_index != self._compared:
+            self.agreements.add(first.agreement)  # once, though a full run may have ended some frames later
+            self._compared = first.key_index
         self.frames_out += 1
         self.frames_key += is_key
         self.frames_aggregated += any(key.aggregated for key in made)

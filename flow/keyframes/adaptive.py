@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 
 from keywarp.engines.errors import UsageError
 from keywarp.flow.motion import Motion
 
 from .base import Cause, KeyframePolicy, Signals, check_interval
+
+_log = logging.getLogger(__name__)
 
 # Key frames come at most so many times as often as they are to on average, and at least that part of it.
 _RANGE = 3.0
@@ -22,6 +25,9 @@ _MOST_REPAY = 2.0
 
 # How much of an error of the prediction is taken over at once: half of the first, then less and less, down to this.
 _LEAST_LEARNED = 0.2
+
+# So many times in a row not reached on the frame after a key frame, a quality is out of reach.
+_OUT_OF_REACH = 10
 
 # Percent of the pixels, fitted as docs/keyframes.md says.
 _FLICKER = 2.0
@@ -102,7 +108,9 @@ class AdaptiveQuality(KeyframePolicy):
     ``quality`` percent of the pixels; and after ``largest`` frames.
 
     What is expected is what :func:`predicted_agreement` has, and what that was wrong by on the key frames so far:
-    there both results are known, so that it comes to hold for any network, flow and stream.
+    there both results are known, so that it comes to hold for any network, flow and stream on which it can be
+    reached. Where it cannot, since even on neighbouring frames results differ by more, most frames become key frames,
+    and the log says so.
     """
 
     needs_motion = True
@@ -131,6 +139,8 @@ class AdaptiveQuality(KeyframePolicy):
         self._correction = 0.0
         self._lessons = 0
         self._expected: float | None = None
+        self._age = 0
+        self._missed = 0
 
     def learn(self, agreement: float) -> None:
         """Correct what is expected by what it was wrong by on the last key frame chosen."""
@@ -140,11 +150,19 @@ class AdaptiveQuality(KeyframePolicy):
         part = max(1 / (self._lessons + 1), _LEAST_LEARNED)
         self._correction += part * (agreement - self._expected)
         self._expected = None
+        self._missed = self._missed + 1 if self._age == 1 and agreement < self.quality else 0
+        if self._missed == _OUT_OF_REACH:
+            _log.warning(
+                "a quality of %g %% is out of reach here: one frame after a key frame %.1f %% of the pixels agree "
+                "with a full run, and most frames become key frames; ask for less, or use --policy adaptive",
+                self.quality,
+                agreement,
+            )
 
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
         if signals.motion is None:
             return None
-        self._expected = predicted_agreement(signals.motion) + self._correction
+        self._expected, self._age = predicted_agreement(signals.motion) + self._correction, age
         if self._expected < self.quality:
             return "adaptive"
         return "interval" if age >= self.largest else None

@@ -63,7 +63,7 @@ Aggregate = Annotated[
 Agreement = Annotated[
     bool | None,
     typer.Option(
-        "--agreement",
+        "--agreement/--no-agreement",
         help="On each key frame compare what was carried there with its full run; report how far they agree.",
     ),
 ]
@@ -436,7 +436,7 @@ def main() -> None:
         _fail(usage_error(error, words))
     except KeywarpError as error:
         _fail(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # which older typers make of it
         sys.exit(130)
     sys.exit(code if words else 2)
 

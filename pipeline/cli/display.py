@@ -84,9 +84,10 @@ def stage_table(report: dict[str, Any]) -> Table:
     frames = report["frames"]
     notes = ["key, propagated, wait: medians; latency: from capture to the last sink's acceptance"]
     if (found := frames["key_agreement"]) is not None:
+        keys = f"{found['count']} key frame{'s' * (found['count'] > 1)}"
         notes.append(
-            f"of the pixels carried to {found['count']} key frames {100 * found['mean']:.1f} % were as in the full "
-            f"run (at least {100 * found['least']:.1f} %)"
+            f"of the pixels carried to {keys} {100 * found['mean']:.1f} % were as in the full run "
+            f"(at least {100 * found['least']:.1f} %)"
         )
     table = Table(
         title=f"{frames['out']} frames ({frames['key']} key, {frames['dropped']} dropped), "

@@ -42,6 +42,9 @@ def print_intervals(console: Console, title: str, sequence: SequenceScores) -> N
     _print(console, title, table, _EXPLAINED)
 
 
+_FEW_KEY_FRAMES = 6
+
+
 def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScores) -> None:
     """What a policy scores, and what fixed intervals score with as many key frames."""
     table = Table()
@@ -60,6 +63,11 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
         if between
         else "the same, since an interval with no key frame but the first has just these results."
     )
+    if between and sum(policy.by_cause.values()) < _FEW_KEY_FRAMES:
+        caption += (
+            " With so few key frames it is mostly where they happen to fall: a fixed interval's phases have one "
+            "more shortly after the first frame, which evenly spaced ones gain by."
+        )
     if policy.unaggregated is not None:
         caption += (
             f" The policy's key frames are aggregated (docs/keyframes.md), which adds "

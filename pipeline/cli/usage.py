@@ -9,7 +9,7 @@ import typer
 
 from keywarp.engines.errors import UsageError, unknown_name
 
-WrongUsage = cast("type[Exception]", typer.BadParameter.__mro__[2])
+WrongUsage = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What typer raises for it, whose module differs between its versions."""
 
 
@@ -17,7 +17,7 @@ def usage_error(error: Any, words: list[str]) -> UsageError:
     """What is wrong with the command line ``words``, and where to look; ``error`` is a :data:`WrongUsage`."""
     context = error.ctx
     commands = list(getattr(context.command, "commands", ())) if context is not None else []
-    path = context.command_path if context is not None else f"keywarp {words[0]}"
+    path = context.command_path if context is not None else "keywarp"
     if hasattr(error, "possibilities"):
         said = f"{path} has no option '{error.option_name}'"
         said += _nearest(error) or (": options follow a command" if commands else "")

@@ -27,8 +27,8 @@ from .keyslot import InlineRunner, KeySlot, Runner, SlotState
 
 _log = logging.getLogger(__name__)
 
-_COMPARED: tuple[Cause, ...] = ("adaptive", "interval")
-"""Causes of key frames to which results can be carried as to any other frame."""
+_COMPARED: tuple[Cause, ...] = ("adaptive", "interval", "intra")
+"""Causes of key frames to which results can be carried as to any other frame: those that policies choose."""
 _BREAKS: tuple[Cause, ...] = ("cut", "nan")
 """Causes after which nothing from before may be shown: key frames that others wait for."""
 
@@ -58,8 +58,8 @@ class Propagate(Stage, Generic[Result]):
     switch the model off: its result then is :meth:`Model.nothing`. ``flow_size``: of the pictures that a flow
     compares to which they change.
 
-    Where the policy learns, or the stage ``compares``, what was carried to each key frame that the policy chose by
-    what was carried, or by the interval, is compared with its full run.
+    Where the policy learns, or the stage ``compares``, what was carried to each key frame that the policy chose is
+    compared with its full run.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Propagate(Stage, Generic[Result]):
         self._pending: KeySlot[Result] | None = None
         self._previous: Frame | None = None
         self._reached: Frame | None = None
+        self._broken: Frame | None = None
         self._sound: StepFlow | KeyFlow | PairFlow | None = None
         self._found: tuple[KeySlot[Result], Frame, PairFlow] | None = None
         self._since_request: int | None = None
@@ -209,8 +210,11 @@ class Propagate(Stage, Generic[Result]):
         frame, current = packet.frame, self._current
         step = self._step(packet)
         flow = step if step is not None or current is None else self._flow_to(current, packet)
+        if self._broken is frame:
+            return False
         if flow is not None and flow is not self._sound and not is_finite(flow):
             _log.warning("flow '%s' is not finite on frame %d: a key frame", self._steps.name, frame.index)
+            self._broken = frame
             return False
         self._sound = flow
         if self._reached is not frame:
@@ -273,7 +277,7 @@ class Propagate(Stage, Generic[Result]):
             self._steps.close()
             self._found = self._sound = None
             if not isinstance(steps, PairEstimator):
-                self._forget()  # a chain of steps cannot begin in its middle
+                self._drop()  # a chain of steps cannot begin in its middle
         self._steps = steps
 
     def _reopen_pairs(self) -> None:
@@ -308,7 +312,7 @@ class Propagate(Stage, Generic[Result]):
         if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
             self._pending.wait()
         self._current = self._pending = self._previous = self._since_request = None
-        self._reached = self._found = self._sound = None
+        self._reached = self._broken = self._found = self._sound = None
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""

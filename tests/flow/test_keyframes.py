@@ -368,11 +368,12 @@ MOVED = Motion(3.0, 4.0, 1.25, 0.0)
 def test_what_was_learnt_is_unlearnt_in_time() -> None:
     policy = AdaptiveQuality(90)
     taught(policy, 300, drive(lambda n: 0.4), lambda m: predicted_agreement(m) - 5)
-    lessons = 0
-    while policy.is_key(Signals(1, number=300, motion=MOVED)):
+    keys = []
+    for _ in range(5):
+        keys.append(policy.is_key(Signals(1, number=300, motion=MOVED)))
         policy.learn(predicted_agreement(MOVED))
-        lessons += 1
-    assert 1 < lessons < 5
+    assert keys[:2] == [True, True]
+    assert not keys[-1]
 
 
 def test_a_new_stream_is_learnt_anew() -> None:
@@ -415,3 +416,19 @@ def test_by_quality_the_largest_interval_teaches_too() -> None:
     keys = taught(AdaptiveQuality(90, 20), 400, drive(lambda n: 0.2), lambda m: predicted_agreement(m) - 6)
     assert keys[1][0] == 20
     assert keys[-1][0] - keys[-2][0] < 20
+
+
+def test_a_quality_that_is_out_of_reach_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    keys = taught(AdaptiveQuality(95), 60, drive(lambda n: 0.2), lambda m: 91.0)
+    assert len(keys) > 30
+    (line,) = caplog.messages
+    assert "a quality of 95 % is out of reach here: one frame after a key frame 91.0 % of the pixels" in line
+
+
+def test_a_few_bad_frames_are_not_out_of_reach(caplog: pytest.LogCaptureFixture) -> None:
+    found = iter([80.0] * 8 + [97.0] + [80.0] * 8)
+    policy = AdaptiveQuality(95)
+    for number, agreement in enumerate(found, 1):
+        policy.cause(Signals(1, number=number, motion=MOVED))
+        policy.learn(agreement)
+    assert caplog.messages == []

@@ -41,11 +41,17 @@ def test_a_duration_of_zero_counts() -> None:
 
 
 def packet(
-    index: int, clock: ManualClock, is_key: bool, *spans: Span, agreement: float | None = None
+    index: int,
+    clock: ManualClock,
+    is_key: bool,
+    *spans: Span,
+    agreement: float | None = None,
+    key_index: int | None = None,
 ) -> Packet:
+    key_index = index if key_index is None else key_index
     picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
     made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
-    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, index, "cut", agreement, aggregated=is_key)
+    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, key_index, "cut", agreement, aggregated=is_key)
     made.spans.extend(spans)
     return made
 
@@ -106,12 +112,27 @@ def test_a_run_without_frames_has_a_report_too() -> None:
     assert report["latency"]["all"]["count"] == 0
 
 
+def test_a_key_frame_whose_full_run_ended_late_counts_once() -> None:
+    timing = RunTiming(ManualClock())
+    for index in range(6):
+        found = None if index < 3 else 0.75  # of the key frame 1, as of frame 3
+        timing.add(packet(index, ManualClock(), index == 0, agreement=found, key_index=0 if index < 3 else 1))
+    assert timing.report(frames_in=6, dropped={})["frames"]["key_agreement"] == {
+        "count": 1,
+        "mean": 0.75,
+        "least": 0.75,
+    }
+
+
 def test_the_latest_agreements_count_for_how_a_stream_does_now() -> None:
     timing = RunTiming(ManualClock())
     assert timing.agreements.recent is None
     for index in range(30):
         agreement = 0.5 if index < 10 else 0.9
-        timing.add(packet(index, ManualClock(), index % 2 == 0, agreement=agreement))
+        key_index = index - index % 2
+        timing.add(
+            packet(index, ManualClock(), index == key_index, agreement=agreement, key_index=key_index)
+        )
     assert timing.agreements.recent == pytest.approx(0.9)
     assert timing.report(frames_in=30, dropped={})["frames"]["key_agreement"] == {
         "count": 15,

@@ -292,6 +292,28 @@ def test_a_run_with_a_page_obeys_it() -> None:
     assert run.report()["stages"]["page"]["all"]["count"] > 5
 
 
+def test_a_run_tells_its_page_what_it_measures_and_what_it_cannot_do() -> None:
+    class Able(FakeModel):
+        can_aggregate = True
+
+    source = StreetSource(size=(160, 96), length=None, live=True, rate=20)
+    settings: dict[str, Any] = {"interval": 2, "level": "result", "agreement": True, "serve": {"port": 0}}
+    run = Run(source, models=["enet"], parts=Parts(models=[Able()]), flow={"method": "source"}, **settings)
+    thread = threading.Thread(target=lambda: [None for _ in run])
+    thread.start()
+    try:
+        with socket_to(wait_for(lambda: run.page_url)) as one:
+            compared = next(n for n in texts(one, "news") if n["health"].get("key_agreement") is not None)
+            assert 0 < compared["health"]["key_agreement"] < 1
+            assert "level 'result' carries no features" in compared["abilities"]["aggregate"]
+            one.send(json.dumps({"set": {"level": "features"}, "id": 1}))
+            assert next(n for n in texts(one, "news") if n["abilities"]["aggregate"] == "")
+    finally:
+        run.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
 # --- Who may look -----------------------------------------------------------------------------------------
 
 

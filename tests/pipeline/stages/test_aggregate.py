@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -170,14 +173,34 @@ def test_it_begins_and_ends_with_the_next_key_frame() -> None:
     ]
 
 
+class Beside:
+    """Runs the first work at once, later work in a thread, where it waits to be let go."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        self._first = True
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        first, self._first = self._first, False
+        future = self._pool.submit(lambda: (first or self.may_end.wait(20), work())[1])
+        if first:
+            future.result()
+        return future
+
+
 def test_a_full_run_that_is_under_way_ends_before_it_changes() -> None:
-    runner = LateRunner()
-    perceive, controls = controlled(3, Able(), runner=runner)
+    runner, model = Beside(), Able()
+    perceive, controls = controlled(3, model, runner=runner)
     processed(perceive, 0, 1, 2, 3)
-    runner.waiting[0]()
     controls.change({"aggregate": True})
-    processed(perceive, 4, 5, 6)
-    runner.waiting[1]()
+    threading.Timer(0.2, runner.may_end.set).start()
+    processed(perceive, 4)
+    assert model.calls.index("level features, aggregated") > [
+        number for number, call in enumerate(model.calls) if call == "features"
+    ][1]
+    processed(perceive, 5, 6)
+    perceive.close()
     (earlier,) = given(perceive)
     np.testing.assert_array_equal(earlier.output.result.labels, packet(3).frame.bgr[:, :, 0])
 

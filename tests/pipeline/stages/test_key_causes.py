@@ -69,8 +69,9 @@ def stage(
     policy: KeyframePolicy, flow: StepEstimator | PairEstimator | None = None, **options: Any
 ) -> Propagate[Any]:
     model = options.pop("model", None) or FakeModel()
+    setup = options.pop("setup", None) or Setup(FakeEngine({}))
     made = Propagate(
-        model, Setup(FakeEngine({})), policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options
+        model, setup, policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options
     )
     made.open(INFO)
     return made

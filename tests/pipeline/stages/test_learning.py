@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keywarp.engines.fake import FakeEngine
 from keywarp.flow.fake import FakeFlow, FakePairFlow
 from keywarp.flow.keyframes import Cause, FixedInterval, Signals
+from keywarp.models.base import Setup
 from keywarp.models.fake import FakeModel
+from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
 from keywarp.pipeline.picture import Picture
@@ -26,10 +29,14 @@ class Pupil(FixedInterval):
     def __init__(self, interval: int, cause: Cause = "adaptive") -> None:
         super().__init__(interval)
         self.lessons: list[float] = []
+        self.resets = 0
         self._cause = cause
 
     def learn(self, agreement: float) -> None:
         self.lessons.append(agreement)
+
+    def reset(self) -> None:
+        self.resets += 1
 
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
         return None if super()._wanted(signals, age) is None else self._cause
@@ -48,7 +55,7 @@ def changed(index: int, share: float) -> Any:
 @pytest.mark.parametrize(
     "flow", [FakeFlow(), FakePairFlow(lambda key, now: (0.0, 0.0))], ids=["steps", "pairs"]
 )
-@pytest.mark.parametrize("cause", ["adaptive", "interval"])
+@pytest.mark.parametrize("cause", ["adaptive", "interval", "intra"])
 def test_the_policy_is_told_the_share_of_equal_pixels(flow: Any, cause: Cause) -> None:
     policy, model = Pupil(3, cause), FakeModel()
     perceive = stage(policy, flow, model=model)
@@ -95,6 +102,36 @@ def test_a_stage_may_compare_under_any_policy(cuts: bool) -> None:
         pytest.approx(0.85),
         pytest.approx(0.85),
     ]
+
+
+def test_what_was_learnt_is_forgotten_at_gaps_and_levels_and_kept_at_cuts_and_flows() -> None:
+    policy, controls = Pupil(3), Controls(Knobs())
+    perceive = stage(policy, FakePairFlow(lambda key, now: (0.0, 0.0)), controls=controls)
+
+    def resets(*packets: Any) -> int:
+        before = policy.resets
+        for each in packets:
+            perceive.process(each)
+        return policy.resets - before
+
+    assert resets(*[packet(index) for index in range(4)]) == 0
+    assert resets(packet(4, 1), packet(5, 1)) == 0
+    assert resets(packet(6, 1, after_gap=True), packet(7, 1)) == 1
+    controls.change({"level": "result"})
+    assert resets(packet(8, 1), packet(9, 1)) == 1
+    controls.change({"flow": "dis"})
+    assert resets(packet(10, 1), packet(11, 1)) == 0
+    controls.change({"flow": "lk"})
+    assert resets(packet(12, 1), packet(13, 1)) == 0
+
+
+def test_a_broken_flow_is_logged_once_a_frame(caplog: pytest.LogCaptureFixture) -> None:
+    perceive = stage(
+        FixedInterval(3), BrokenFlow((3,)), compares=True, setup=Setup(FakeEngine({}), aggregates=True)
+    )
+    for index in range(5):
+        perceive.process(packet(index))
+    assert len(caplog.messages) == 1
 
 
 def test_nothing_is_carried_to_be_compared_along_a_broken_flow() -> None:
