@@ -109,8 +109,8 @@ class AdaptiveQuality(KeyframePolicy):
 
     What is expected is what :func:`predicted_agreement` has, and what that was wrong by on the key frames so far:
     there both results are known, so that it comes to hold for any network, flow and stream on which it can be
-    reached. Where it cannot, since even on neighbouring frames results differ by more, most frames become key frames,
-    and the log says so.
+    reached. Where it cannot, since even on neighbouring frames results differ by more, most frames become key
+    frames, and the log says so.
     """
 
     needs_motion = True

@@ -51,7 +51,9 @@ def packet(
     key_index = index if key_index is None else key_index
     picture = Picture.from_bgr(np.zeros((2, 2, 3), np.uint8))
     made = Packet(Frame(index, index, Fraction(1, 25), index * 40 * MS, picture), clock)
-    made[PROPAGATION] = Propagation(is_key, 0 if is_key else 1, key_index, "cut", agreement, aggregated=is_key)
+    made[PROPAGATION] = Propagation(
+        is_key, 0 if is_key else 1, key_index, "cut", agreement, aggregated=is_key
+    )
     made.spans.extend(spans)
     return made
 
@@ -130,9 +132,7 @@ def test_the_latest_agreements_count_for_how_a_stream_does_now() -> None:
     for index in range(30):
         agreement = 0.5 if index < 10 else 0.9
         key_index = index - index % 2
-        timing.add(
-            packet(index, ManualClock(), index == key_index, agreement=agreement, key_index=key_index)
-        )
+        timing.add(packet(index, ManualClock(), index == key_index, agreement=agreement, key_index=key_index))
     assert timing.agreements.recent == pytest.approx(0.9)
     assert timing.report(frames_in=30, dropped={})["frames"]["key_agreement"] == {
         "count": 15,

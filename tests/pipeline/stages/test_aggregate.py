@@ -196,9 +196,10 @@ def test_a_full_run_that_is_under_way_ends_before_it_changes() -> None:
     controls.change({"aggregate": True})
     threading.Timer(0.2, runner.may_end.set).start()
     processed(perceive, 4)
-    assert model.calls.index("level features, aggregated") > [
-        number for number, call in enumerate(model.calls) if call == "features"
-    ][1]
+    assert (
+        model.calls.index("level features, aggregated")
+        > [number for number, call in enumerate(model.calls) if call == "features"][1]
+    )
     processed(perceive, 5, 6)
     perceive.close()
     (earlier,) = given(perceive)

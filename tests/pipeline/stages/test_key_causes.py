@@ -70,9 +70,7 @@ def stage(
 ) -> Propagate[Any]:
     model = options.pop("model", None) or FakeModel()
     setup = options.pop("setup", None) or Setup(FakeEngine({}))
-    made = Propagate(
-        model, setup, policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options
-    )
+    made = Propagate(model, setup, policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options)
     made.open(INFO)
     return made
 
