@@ -119,9 +119,13 @@ class VideoSource(Source):
 
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """Set the decoder up and get the first frame. Returns the mean frame rate."""
-        # Frame threads are faster and hold back as many frames: nothing for a live stream.
-        stream.thread_type = "SLICE" if self._live else "AUTO"
-        stream.codec_context.thread_count = self._threads or 0
+        context = stream.codec_context
+        self._has_vectors = self._wants_vectors and context.name in VECTOR_CODECS
+        # Frame threads are faster and hold back as many frames: nothing for a live stream. With them FFmpeg tells
+        # the vectors of H.264's reordered frames before another thread has decoded all of them.
+        unfinished = self._has_vectors and context.name == "h264" and context.has_b_frames
+        stream.thread_type = "SLICE" if self._live or unfinished else "AUTO"
+        context.thread_count = self._threads or 0
         timed = not (self._live and FormatFlags(container.format.flags) & FormatFlags.no_timestamps)
         rate = (stream.average_rate or stream.guessed_rate or stream.base_rate) if timed else None
         if self._live and rate and rate > _MOST_RATE:
@@ -129,7 +133,6 @@ class VideoSource(Source):
         self._time_base = Fraction(stream.time_base or Fraction(1, 90_000)) if timed else Fraction(1, 90_000)
         self._pace = Pace() if self._live and is_hls(container) else None
         stamped = self._live and self._pace is None
-        self._has_vectors = self._wants_vectors and stream.codec_context.name in VECTOR_CODECS
         self._tells_types = not _is_intra_only(stream)
         self._decoder = Decoder(
             container, stream, self._stamp if stamped else None, vectors=self._has_vectors

@@ -149,13 +149,34 @@ def test_nobody_pays_who_does_not_want_them(tmp_path: Path) -> None:
     assert {frame.vectors for frame in frames} == {()}
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_vectors_are_the_same_with_any_threads(tmp_path: Path, threads: int) -> None:
+@pytest.mark.parametrize("threads", [None, 4])
+def test_vectors_are_the_same_with_any_threads(tmp_path: Path, threads: int | None) -> None:
     path = film(tmp_path)
-    expected = [columns(frame) for frame in wanted(VideoSource(path))]
+    expected = [columns(frame) for frame in wanted(VideoSource(path, threads=1))]
     found = [columns(frame) for frame in wanted(VideoSource(path, threads=threads))]
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_vectors_of_b_frames_are_whole_with_any_threads() -> None:
+    """With frame threads FFmpeg tells them before another thread has decoded the whole frame."""
+    path = real("video/intel_bottle-detection.mp4")
+
+    def told(threads: int) -> list[list[NDArray[np.void]]]:
+        with closing(VideoSource(path, threads=threads)) as source:
+            source.want_vectors()
+            source.open()
+            return [
+                [vectors.blocks.copy() for vectors in frame.vectors if vectors is not None]
+                for frame in islice(source.frames(), 300)
+            ]
+
+    expected, counts = told(1), []
+    for ours, theirs in zip(told(8), expected, strict=True):
+        counts.append(sum(map(len, theirs)))
+        for name in ("source", "dst_x", "dst_y", "motion_x", "motion_y"):
+            assert [each[name].tolist() for each in ours] == [each[name].tolist() for each in theirs]
+    assert np.mean(np.array(counts) > 0) > 0.9
 
 
 # --- what they mean
