@@ -1,6 +1,6 @@
 """What the adaptive key-frame policy gains over fixed intervals with as many key frames.
 
-    python -m benchmarks.policies [--clip FOLDER ...] [--seeds 21,22,23] [--shares 0.333,0.2,0.1] [--level result]
+    python -m benchmarks.policies [--clip FOLDER ...] [--seeds 21,22,23] [--shares 0.333,0.2,0.1] [--level result] [--flow dis]
 
 Every frame is propagated once from each of the last key frames that it could have; whatever a policy does is then
 a choice among these results, so that many policies and starts cost nothing more. For each start (the first frames
@@ -132,10 +132,10 @@ class Results:
         return [fixed_share(n, len(self)) for n in intervals], mious
 
 
-def run(frames: _LABELLED, ages: int, level: Level) -> Results:
+def run(frames: _LABELLED, ages: int, level: Level, flow: str = "lk") -> Results:
     """Run ENet in full on every frame and propagate each result to the ``ages`` - 1 frames after it."""
     cv2.setNumThreads(1)
-    model, steps = load_model("enet"), make_step_estimator("lk")
+    model, steps = load_model("enet"), make_step_estimator(flow)
     policy = AdaptiveShare(0.5, cuts=False)
     slots: deque[tuple[Frame, KeyOutput[SegmentationMap], KeyFlow]] = deque(maxlen=ages - 1)
     counts, agreement, motions = [], [], []
@@ -146,16 +146,19 @@ def run(frames: _LABELLED, ages: int, level: Level) -> Results:
         full = model.features(model.prepare(now.picture))
         full = KeyOutput(full.result, {name: array.copy() for name, array in full.carried.items()})
         step = steps.step(slots[0][0], now) if slots else StepFlow.still((2, 2))
-        slots = deque(((key, output, extend(step, flow)) for key, output, flow in slots), ages - 1)
-        carried = [full.result.labels, *(model.propagate(output, flow).labels for _, output, flow in slots)]
+        slots = deque(((key, output, extend(step, to_key)) for key, output, to_key in slots), ages - 1)
+        carried = [
+            full.result.labels,
+            *(model.propagate(output, to_key).labels for _, output, to_key in slots),
+        ]
         tables = [confusion(truth, labels, len(CAMVID)) for labels in carried]
         missing = ages - len(tables)
         counts.append(np.pad(np.stack(tables), ((0, missing), (0, 0), (0, 0))))
         equal = [float((labels == carried[0]).mean()) for labels in carried]
         agreement.append(np.pad(equal, (0, missing), constant_values=np.nan))
         seen = (
-            watch(policy, Signals(1), key=key, previous=key, now=now, flow=flow, step=None)
-            for key, _, flow in slots
+            watch(policy, Signals(1), key=key, previous=key, now=now, flow=to_key, step=None)
+            for key, _, to_key in slots
         )
         motions.append([signals.motion for signals in seen if signals.motion is not None])
         slots.appendleft((now, full, KeyFlow.start(step.size)))
@@ -248,6 +251,7 @@ def main() -> None:
     parser.add_argument("--shares", default="0.3333,0.2,0.1")
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--level", choices=LEVELS, default="features")
+    parser.add_argument("--flow", default="lk", help="lk, dis, ...: any that makes steps")
     parser.add_argument("--frames", type=int, default=200)
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
@@ -268,7 +272,7 @@ def main() -> None:
         f"{'sequence':>28}  share wanted   had   adaptive (range)         even  hindsight   bias, rms error"
     )
     for name, frames in sequences:
-        results = run(frames, 31, options.level)
+        results = run(frames, 31, options.level, options.flow)
         bias, error = calibration(results)
         parts = [(part, part.fixed()) for part in map(results.after, range(options.starts))]
         for share in shares:
