@@ -1,6 +1,7 @@
 """What the adaptive key-frame policy gains over fixed intervals with as many key frames.
 
-    python -m benchmarks.policies [--clip FOLDER ...] [--seeds 21,22,23] [--shares 0.333,0.2,0.1] [--level result] [--flow dis]
+    python -m benchmarks.policies [--clip FOLDER ...] [--seeds 21,22,23] [--shares 0.333,0.2,0.1]
+        [--level result] [--flow dis]
 
 Every frame is propagated once from each of the last key frames that it could have; whatever a policy does is then
 a choice among these results, so that many policies and starts cost nothing more. For each start (the first frames
