@@ -9,6 +9,16 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+# Frames that may wait in one link. A file's key frames take many times the mean, and the frames that pile up
+# meanwhile keep the other cores busy; for a live stream every frame that waits is old news.
+_FILE_LINK_FRAMES = 12
+_LIVE_LINK_FRAMES = 1
+
+
+def link_capacity(live: bool) -> int:
+    """How many frames may wait in one link of a stream that is ``live``, or is not."""
+    return _LIVE_LINK_FRAMES if live else _FILE_LINK_FRAMES
+
 
 class Link(Generic[Item]):
     """A queue of at most ``capacity`` items from one thread to another.

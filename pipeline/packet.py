@@ -38,15 +38,17 @@ class Packet:
     """A frame and typed values, each written once by one stage and then only read.
 
     A packet belongs to one thread at a time until it is fanned out to the sinks, which only read it.
-    ``spans`` is the record of all work on it; ``ready_ns`` is when the last stage was done with it.
+    ``spans`` is the record of all work on it; ``ready_ns`` is when the last stage was done with it; ``awaited``
+    is how many sinks are still to be done with it, and to write their spans.
     """
 
-    __slots__ = ("_clock", "_values", "frame", "ready_ns", "spans")
+    __slots__ = ("_clock", "_values", "awaited", "frame", "ready_ns", "spans")
 
     def __init__(self, frame: Frame, clock: Clock) -> None:
         self.frame = frame
         self.spans: list[Span] = []
         self.ready_ns = frame.capture_ns
+        self.awaited = 0
         self._values: dict[str, Any] = {}
         self._clock = clock
 

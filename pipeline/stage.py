@@ -71,9 +71,9 @@ class Sink(Stage):
 
     Several sinks run side by side, each in its own thread. When ``process`` returns, the sink has accepted
     the frame: it is encoded, written or shown. ``close`` finishes the output so that it can be used.
-    ``written`` counts the frames accepted so far; ``notes`` holds what a user should know at the end. A live
-    stream waits for no sink: up to ``backlog`` frames wait for one that is slow, then it misses the oldest, which
-    the graph counts in ``missed``.
+    ``written`` counts the frames accepted so far; ``notes`` holds what a user should know at the end. A stream
+    delivered as ``newest``, as live ones are unless told otherwise, waits for no sink: up to ``backlog`` frames
+    wait for one that is slow, then it misses the oldest, which the graph counts in ``missed``.
     """
 
     written: int = 0

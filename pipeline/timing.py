@@ -157,10 +157,12 @@ class Recent:
 
 
 class RunTiming:
-    """Sums up a run from its finished packets.
+    """Sums up a run from the packets that left its graph.
 
-    ``add`` each packet as it leaves the graph; :meth:`report` may be asked for at any time. A frame counts as
-    key where any model ran in full on it. Memory does not grow with the run.
+    ``add`` each packet as it leaves the graph, and ``settle`` at the end; :meth:`report` may be asked for at any
+    time. A packet that leaves the graph with a slow sink still at work on it is counted at once, but its times
+    only when that sink is done. A frame counts as key where any model ran in full on it. Memory does not grow with
+    the run.
     """
 
     def __init__(self, clock: Clock, propagations: tuple[Key[Any], ...] = (PROPAGATION,)) -> None:
@@ -181,9 +183,10 @@ class RunTiming:
         self.key_age: int | None = None
         """Of the latest frame, by the first model."""
         self._compared: int | None = None
+        self._unfinished: list[tuple[Packet, bool]] = []
 
     def add(self, packet: Packet) -> None:
-        """Take in a finished packet. Frozen ones are no frames of the stream: they count nowhere."""
+        """Take in a packet. Frozen ones are no frames of the stream: they count nowhere."""
         if packet.frame.frozen:
             return
         found = [propagation for key in self._propagations if (propagation := packet.get(key)) is not None]
@@ -198,16 +201,30 @@ class RunTiming:
         self.frames_out += 1
         self.frames_key += is_key
         self.frames_aggregated += any(key.aggregated for key in made)
+        if self._first_ns is None:
+            self._first_ns = packet.frame.capture_ns
+        self._unfinished.append((packet, is_key))
+        self.settle()
+
+    def settle(self) -> None:
+        """Take in the times of the packets with which all sinks are done by now. Only the thread that adds may."""
+        unfinished = []
+        for packet, is_key in self._unfinished:
+            if packet.awaited:
+                unfinished.append((packet, is_key))
+            else:
+                self._add_times(packet, is_key)
+        self._unfinished = unfinished
+
+    def _add_times(self, packet: Packet, is_key: bool) -> None:
         end_ns = 0
         for span in packet.spans:
             self.stages.setdefault(span.name, ByKind()).add(span.work_ns, span.wait_ns, is_key)
             end_ns = max(end_ns, span.start_ns + span.work_ns)
-        captured_ns = packet.frame.capture_ns
-        self.latency.add(max(0, end_ns - captured_ns), 0, is_key)
-        if self._first_ns is None:
-            self._first_ns = captured_ns
-        self._last_ns = end_ns
-        self.recent.add(end_ns, max(0, end_ns - captured_ns))
+        latency_ns = max(0, end_ns - packet.frame.capture_ns)
+        self.latency.add(latency_ns, 0, is_key)
+        self._last_ns = max(self._last_ns, end_ns)
+        self.recent.add(end_ns, latency_ns)
 
     @property
     def fps(self) -> float:

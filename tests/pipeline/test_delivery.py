@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 
 from keywarp.pipeline.clock import ManualClock
+from keywarp.pipeline.entrance import Delivery, Mode
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.graph import Delivery, Graph
+from keywarp.pipeline.graph import Graph
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.stage import Sink, Stage, StreamInfo
+from keywarp.pipeline.timing import RunTiming
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -174,29 +177,81 @@ def test_a_stop_ends_a_pause() -> None:
     timer.join()
 
 
-def test_a_slow_sink_of_a_live_stream_misses_frames_and_holds_up_nobody() -> None:
+def come_true(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true within 10 s."""
+    deadline_s = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    return condition()
+
+
+@pytest.mark.parametrize("backlog", [1, 5])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_slow_sink_of_a_live_stream_misses_frames_and_holds_up_nobody(alone: bool, backlog: int) -> None:
     others, release = threading.Event(), threading.Event()
     count = 50
 
-    def all_seen(packet: Packet) -> None:
+    def tell_last(packet: Packet) -> None:
         if packet.frame.index == count - 1:
             others.set()
 
-    slow = End("slow", lambda packet: packet.frame.index == 0 and release.wait(10))
-    quick = End("quick", all_seen)
-    graph = Graph([Work("stage")], [slow, quick], delivery=Delivery("newest"))
+    slow = End("slow", lambda packet: packet.frame.index == 0 and release.wait(20))
+    slow.backlog = backlog
+    stage, quick = Work("stage", tell_last if alone else lambda packet: None), End("quick", tell_last)
+    graph = Graph([stage], [slow] if alone else [slow, quick], delivery=Delivery("newest"))
     seen: list[int] = []
     paced = Given(frames(count), lambda place: threading.Event().wait(0.004))
     reader = threading.Thread(target=lambda: seen.extend(p.frame.index for p in graph.run(paced)))
     reader.start()
-    assert others.wait(10)  # while the slow one still works on the first
-    assert slow.seen == [0]
-    release.set()
-    reader.join(10)
-    assert seen == quick.seen
+    try:
+        assert others.wait(10)  # while the slow one still works on the first
+        assert slow.seen == [0]
+        delivered = stage.seen if alone else quick.seen
+        # So does the caller: for the slow one waits no more than its backlog and the frame that it works on.
+        assert come_true(lambda: len(seen) >= len(delivered) - backlog - 1)
+        assert seen == delivered[: len(seen)]
+        assert slow.seen == [0]
+    finally:
+        release.set()
+        reader.join(10)
+    assert seen == delivered  # in order, and each once
     assert slow.missed == len(seen) - len(slow.seen)
     assert slow.missed > count / 2
     assert quick.missed == 0
+
+
+@pytest.mark.parametrize(("mode", "live"), [(None, False), ("every", True), ("block", True)])
+def test_where_sinks_are_waited_for_a_frame_comes_when_all_have_accepted_it(
+    mode: Mode | None, live: bool
+) -> None:
+    slow = End("slow", lambda packet: threading.Event().wait(0.002))
+    graph = Graph([Work("stage")], [slow, End("quick")], delivery=Delivery(mode))
+    came = [(p.frame.index, p.awaited) for p in graph.run(Given(frames(40), live=live))]
+    assert came == [(index, 0) for index in range(40)]
+    assert slow.missed == 0
+
+
+def test_the_times_of_a_frame_count_when_the_slow_sink_is_done_with_it() -> None:
+    release, clock = threading.Event(), ManualClock()
+    slow = End("slow", lambda packet: packet.frame.index == 0 and release.wait(20))
+    graph = Graph([Work("stage")], [slow, End("quick")], clock=clock, delivery=Delivery("newest"))
+    timing, early = RunTiming(clock), list[int]()
+    paced = Given(frames(20), lambda place: threading.Event().wait(0.004))
+    for packet in graph.run(paced):
+        timing.add(packet)
+        if packet.awaited:
+            early.append(packet.frame.index)
+        if timing.frames_out == 10:  # all of it until here took no time
+            assert early[0] == 0
+            assert timing.latency.all.work.max_ns == 0
+            assert "slow" not in timing.stages
+            clock.advance_ms(500)
+            release.set()
+    timing.settle()
+    latency, accepted = timing.latency.all.work, timing.stages["slow"].all.work
+    assert latency.count == timing.frames_out
+    assert latency.max_ns == accepted.max_ns == 500 * MS
+    assert accepted.count == len(slow.seen)
 
 
 def test_a_sink_that_may_lag_gets_its_backlog() -> None:

@@ -13,11 +13,12 @@ import pytest
 from keywarp.engines.errors import GraphError, SinkError, SourceError, StageError
 from keywarp.flow.base import StepFlow
 from keywarp.pipeline.frame import Frame, OnDemand
-from keywarp.pipeline.graph import READ, Graph
+from keywarp.pipeline.graph import Graph
 from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.picture import Picture
 from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.stage import Sink, Stage, StreamInfo
+from keywarp.pipeline.work import READ
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -355,3 +356,37 @@ def test_a_graph_that_was_stopped_before_opens_nothing() -> None:
     graph.stop()
     assert list(graph.run(source)) == []
     assert source.events == ["close"]
+
+
+@pytest.mark.parametrize("absent", ["read", "number", "double", "left", "right"])
+def test_a_thread_that_cannot_be_started_ends_the_run(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
+    start = threading.Thread.start
+
+    def start_but_one(thread: threading.Thread) -> None:
+        if thread.name == f"keywarp-{absent}":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_one)
+    stages, sinks = [number(), double()], [SinkRecorder("left"), SinkRecorder("right")]
+    source = Counter(5)
+    with pytest.raises(
+        GraphError, match=f"the thread of '{absent}' cannot be started: can't start new thread"
+    ):
+        list(Graph(stages, sinks).run(source))
+    assert source.events == ["open", "close"]
+    names = ["read", "number", "double", "left", "right"]
+    for work in (*stages, *sinks):  # those before it were opened and closed, with no frame in between
+        begun = names.index(work.name) < names.index(absent)
+        assert work.calls == (["open", "close"] if begun else [])
+
+
+def test_a_thread_that_cannot_be_started_ends_a_run_without_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", never)
+    source = Counter(5)
+    with pytest.raises(GraphError, match="the thread of 'read' cannot be started"):
+        list(Graph([number()], []).run(source))
+    assert source.events == ["open", "close"]

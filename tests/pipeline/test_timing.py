@@ -107,6 +107,26 @@ def test_a_report_keeps_key_and_propagated_frames_apart() -> None:
     assert report["peak_rss_mb"] > 1
 
 
+def test_a_frame_that_a_sink_still_works_on_counts_at_once_and_its_times_later() -> None:
+    clock = ManualClock()
+    timing = RunTiming(clock)
+    slow = packet(0, clock, True, Span("perceive", 5 * MS, 20 * MS))
+    slow.awaited = 1
+    timing.add(slow)
+    timing.add(packet(1, clock, False, Span("perceive", 45 * MS, 2 * MS)))
+    assert timing.frames_out == 2
+    assert timing.latency.all.work.count == 1
+    assert timing.latency.key.work.count == 0
+    slow.spans.append(Span("mp4", 30 * MS, 170 * MS))
+    slow.awaited = 0
+    timing.settle()
+    timing.settle()
+    assert timing.latency.all.work.count == 2
+    assert timing.latency.key.work.max_ns == 200 * MS
+    assert timing.stages["mp4"].key.work.count == 1
+    assert timing.fps == pytest.approx(2 / 0.2)
+
+
 def test_a_run_without_frames_has_a_report_too() -> None:
     report = RunTiming(ManualClock()).report(frames_in=0, dropped={})
     assert report["frames"]["out"] == 0
