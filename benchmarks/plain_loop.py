@@ -18,8 +18,8 @@ import numpy as np
 from keywarp.engines.base import NetworkSource
 from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.models.card import find_card, part_path, read_card
+from keywarp.models.input_size import choose_input_size
 from keywarp.models.labels import CAMVID
-from keywarp.models.segmentation import choose_input_size
 from keywarp.pipeline.config import parse_size
 from keywarp.pipeline.run import Run
 from keywarp.pipeline.threads import ThreadBudget

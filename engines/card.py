@@ -6,13 +6,15 @@ A card is a JSON file beside the files that it names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import ModelError
+from .base import NetworkSource
+from .errors import EngineError, ModelError
+from .onnx_file import OnnxFile
 
 
 class Strict(BaseModel):
@@ -103,3 +105,24 @@ def part_path(card: HasFiles, card_path: Path, part: str, title: str = "model") 
             f"the card says {entry.sha256[:12]}…; reinstall keywarp or export it again"
         )
     return path
+
+
+def sound_part_path(card: HasFiles, card_path: Path, part: str, title: str = "model") -> Path:
+    """The same for a part in ONNX, its weights checked too. Raises :class:`ModelError` if one is infinite or not a
+    number."""
+    path = part_path(card, card_path, part, title)
+    try:
+        OnnxFile.read(path).check_finite()
+    except EngineError as error:
+        raise ModelError(
+            f"{title} '{card.name}' cannot run: {error}; "
+            "reinstall keywarp or export it again from good weights"
+        ) from error
+    return path
+
+
+def network_source(
+    card: HasFiles, card_path: Path, part: str, module: Callable[[], Any], title: str = "model"
+) -> NetworkSource:
+    """A card's part for an engine to compile, checked; ``module`` makes it in torch."""
+    return NetworkSource(f"{card.name}.{part}", sound_part_path(card, card_path, part, title), module)

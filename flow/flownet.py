@@ -1,10 +1,11 @@
 """FlowNets: networks that yield flow, and a scale map, for one pair of pictures.
 
-FlowNet-S ("Simple") of Fischer et al., "FlowNet: Learning Optical Flow with Convolutional Networks" (ICCV 2015),
-and the two lighter ones of Deep Feature Flow (Zhu et al., CVPR 2017): FlowNet Half has half the kernels in
-every layer, FlowNet Inception is built of Inception and Reduction blocks. All contract the pair to a 64th of the
-network's input and refine the flow from there to a quarter of it. As in Deep Feature Flow the input is the pair at
-half its size, and the scale map comes from the same last layer as the flow.
+FlowNet-S ("Simple") of Fischer et al., "FlowNet: Learning Optical Flow with Convolutional Networks" (ICCV 2015);
+the two lighter ones of Deep Feature Flow (Zhu et al., CVPR 2017), of which FlowNet Half has half the kernels in
+every layer and FlowNet Inception is built of Inception and Reduction blocks; and FlowNet Light, of separable
+convolutions as in Light Flow (Zhu et al. 2018). All contract the pair to a 64th of the network's input and refine
+the flow from there to a quarter of it. As in Deep Feature Flow the input is the pair at half its size, and the
+scale map comes from the same last layer as the flow.
 """
 
 from __future__ import annotations

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keywarp.engines.base import NetworkSource, Session
-from keywarp.engines.card import part_path
-from keywarp.engines.errors import EngineError, ModelError, UsageError
-from keywarp.engines.onnx_file import OnnxFile
+from keywarp.engines.base import Session
+from keywarp.engines.card import network_source, part_path
+from keywarp.engines.errors import UsageError
 
 from .base import Image, PairEstimator, PairFlow, PairSetup, Size
 from .card import FlowCard, find_flow_card, read_flow_card
@@ -23,13 +22,15 @@ from .sizes import shrunk
 
 _log = logging.getLogger(__name__)
 
+_TITLE = "flow network"
+
 
 class FlowNetFlow(PairEstimator):
     """The network of a flow card, on pictures of ``size`` (width, height; None: about the card's input size in the
     frame's shape, and no more than the frame), to the nearest multiples of the network's stride.
 
     The scale map comes along where one is wanted for the model that the card names; for any other model the flow
-    comes alone, which a warning says once. Cells that point outside the key frame are invalid.
+    comes alone, which a warning says when it is opened. Cells that point outside the key frame are invalid.
     """
 
     def __init__(self, name_or_path: str, size: Size | None = None) -> None:
@@ -65,8 +66,10 @@ class FlowNetFlow(PairEstimator):
         outputs = ("flow", "scale") if self._with_scale else ("flow",)
         width, height = self._size
         shape = (1, height, width, 3)
+        module = partial(_torch_module, self.card, self._card_path)
+        source = network_source(self.card, self._card_path, "flow", module, _TITLE)
         plan = setup.engine.compile(
-            self._source(), {"image": shape, "key": shape}, outputs=outputs, precision=setup.precision
+            source, {"image": shape, "key": shape}, outputs=outputs, precision=setup.precision
         )
         self._session = plan.session(threads=setup.threads)
         black = np.zeros(shape, np.uint8)
@@ -98,31 +101,18 @@ class FlowNetFlow(PairEstimator):
             )
         return model == self.card.scale_for
 
-    def _source(self) -> NetworkSource:
-        path = part_path(self.card, self._card_path, "flow", "flow network")
-        try:
-            OnnxFile.read(path).check_finite()
-        except EngineError as error:
-            raise ModelError(
-                f"flow network '{self.card.name}' cannot run: {error}; "
-                "reinstall keywarp or export it again from good weights"
-            ) from error
-        return NetworkSource(
-            f"{self.card.name}.flow", path, partial(_torch_module, self.card, self._card_path)
-        )
-
 
 def _torch_module(card: FlowCard, card_path: Path) -> Any:
     """The network in torch, for the engine that runs networks themselves."""
     from .flow_part import part_of_file
 
-    return part_of_file(card, part_path(card, card_path, "flow", "flow network"))
+    return part_of_file(card, part_path(card, card_path, "flow", _TITLE))
 
 
 def choose_picture_size(card: FlowCard, frame_size: Size, wanted: Size | None) -> Size:
     """The size of the pictures that the network compares: ``wanted``, else the frame's own, or its shape at about
-    the card's area where it is larger; to the nearest multiples of the stride, so that all cells of the flow are
-    whole.
+    the card's area where it is larger; to the nearest multiples of the stride, of two the larger ones, so that all
+    cells of the flow are whole.
 
     Raises :class:`UsageError` where a side is shorter than the network can take.
     """

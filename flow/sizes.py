@@ -1,4 +1,4 @@
-"""Sizes of the pictures that flow is searched on."""
+"""Sizes of the pictures that flow is searched on, and that networks take."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ def picture_size(frame_size: Size, pixels: int, step_px: int) -> Size:
     size = shrunk(frame_size, pixels)
     if size == frame_size:
         return size
-    width, height = (max(step_px, round(side / step_px) * step_px) for side in size)
-    return width, height
+    return nearest(size, step_px)
 
 
 def shrunk(frame_size: Size, pixels: int) -> Size:
@@ -22,3 +21,9 @@ def shrunk(frame_size: Size, pixels: int) -> Size:
     width, height = frame_size
     factor = min(1.0, math.sqrt(pixels / (width * height)))
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def nearest(size: tuple[float, float], step_px: int) -> Size:
+    """The nearest size whose width and height are multiples of ``step_px``, of two the even ones."""
+    width, height = (max(step_px, round(side / step_px) * step_px) for side in size)
+    return width, height

@@ -61,7 +61,8 @@ class KeyOutput(Generic[Result]):
 
     ``carried`` holds, at level ``features``, the key features by name, each (1, C, H / stride, W / stride)
     float32, owned by the model's session: valid until the next but one full run, so that a new key frame can
-    be computed while the old one is still in use. At level ``result`` it holds the result's own arrays.
+    be computed while the old one is still in use. At level ``result`` it holds what the result is made of, such as
+    ``labels`` at the network's size, in arrays that nobody writes.
     ``mixed``: whether an earlier key frame's features are in it.
     """
 
@@ -101,11 +102,6 @@ class Model(ABC, Generic[Result]):
     @abstractmethod
     def open(self, setup: Setup, frame_size: Size) -> None:
         """Compile the parts that the level needs. Raises UsageError for a size that it cannot take."""
-
-    @property
-    @abstractmethod
-    def input_size(self) -> Size:
-        """Width and height of the network's input, once open."""
 
     @property
     @abstractmethod

@@ -18,6 +18,7 @@ from keywarp.engines.card import Strict, parse_card
 from keywarp.engines.card import file_sha256 as file_sha256
 from keywarp.engines.card import part_path as part_path
 from keywarp.engines.errors import ModelError, unknown_name
+from keywarp.flow.base import Size
 
 BUNDLED = Path(__file__).parent / "weights"
 
@@ -37,6 +38,10 @@ class FeatureMap(Strict):
     channels: int = Field(gt=0)
     stride_px: int = Field(gt=0)
     parts: list[str] = Field(default_factory=lambda: ["warp_head", "warp_scale_head"])
+
+    def size(self, input_size: Size) -> Size:
+        """Width and height of the map for an input of that size."""
+        return input_size[0] // self.stride_px, input_size[1] // self.stride_px
 
 
 class InputCard(Strict):

@@ -45,11 +45,6 @@ class FakeModel(Model[SegmentationMap]):
         self._size: Size = (0, 0)
 
     @property
-    def input_size(self) -> Size:
-        """The frames' own size."""
-        return self._size
-
-    @property
     def runs_on(self) -> str:
         """Always ``fake``."""
         return "fake"

@@ -12,8 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from keywarp.engines.base import Engine, NetworkSource, Plan
 from keywarp.engines.build import get_engine
 from keywarp.engines.errors import ModelError
+from keywarp.engines.openvino_ import OpenVinoEngine
 from keywarp.flow.base import KeyFlow, PairFlow
 from keywarp.models.base import LEVELS, Earlier, KeyOutput, Level, Setup
 from keywarp.models.build import load_model
@@ -36,17 +38,33 @@ MOST = 0.7
 Opened = Callable[..., SegmentationModel]
 
 
+class Counted(OpenVinoEngine):
+    """Keeps the parts that it compiles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled: list[str] = []
+
+    def compile(self, source: NetworkSource, *shapes: Any, **options: Any) -> Plan:
+        self.compiled.append(source.name.rpartition(".")[2])
+        return super().compile(source, *shapes, **options)
+
+
 @pytest.fixture
 def opened() -> Iterator[Opened]:
     models: list[SegmentationModel] = []
 
     def make(
-        engine: str = "openvino", level: Level = "features", name: str = "enet", fused: bool = True
+        engine: str | Engine = "openvino",
+        level: Level = "features",
+        name: str = "enet",
+        fused: bool = True,
     ) -> SegmentationModel:
+        engine = get_engine(engine) if isinstance(engine, str) else engine
         model = load_model(name)
         assert isinstance(model, SegmentationModel)
         models.append(model)
-        model.open(Setup(get_engine(engine), level, aggregates=True, threads=1, fused=fused), SIZE)
+        model.open(Setup(engine, level, aggregates=True, threads=1, fused=fused), SIZE)
         return model
 
     yield make
@@ -175,13 +193,13 @@ def test_at_level_result_nothing_is_mixed(opened: Opened) -> None:
 
 
 def test_a_level_that_was_used_before_is_not_compiled_again(opened: Opened) -> None:
-    model = opened(fused=False)  # a fused head finds all labels, so that both levels run the same part
-    compiled: list[str] = []
-    compile_part = model._compile
-    model._compile = lambda part, *rest: compiled.append(part) or compile_part(part, *rest)  # type: ignore[method-assign,func-returns-value]
-    for level in ("result", "features", "result", "features"):
+    engine = Counted()
+    # a fused head finds all labels, so that both levels run the same part
+    model = opened(engine, fused=False)
+    assert engine.compiled == ["key", "warp_head", "aggregate"]
+    for level in LEVELS[::-1] * 2:
         model.change(level, aggregates=True)
-    assert compiled == ["key"]
+    assert engine.compiled[3:] == ["key"]
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -191,11 +209,10 @@ def test_it_is_switched_on_and_off_while_the_model_is_open(fused: bool, opened: 
     plain = model.features(images[1]).result.labels
     together = wanted.features_with(images[1], earlier(wanted.features(images[0]), 1.0))
     model.close()
-    model.open(Setup(get_engine("openvino"), threads=1, fused=fused), SIZE)
+    engine = Counted()
+    model.open(Setup(engine, threads=1, fused=fused), SIZE)
     before = model.features(images[0])
-    compiled: list[str] = []
-    compile_part = model._compile
-    model._compile = lambda part, *rest: compiled.append(part) or compile_part(part, *rest)  # type: ignore[method-assign,func-returns-value]
+    engine.compiled.clear()
     model.change("features", aggregates=True)
     found = model.features_with(images[1], earlier(before, 1.0))
     np.testing.assert_allclose(features_of(found), features_of(together), atol=1e-4)
@@ -204,7 +221,7 @@ def test_it_is_switched_on_and_off_while_the_model_is_open(fused: bool, opened: 
     model.change("features", aggregates=False)
     assert (model.features(images[1]).result.labels == plain).mean() >= SAME_LABELS
     model.change("features", aggregates=True)
-    assert compiled == (["aggregate"] if fused else ["key", "aggregate"])
+    assert engine.compiled == (["aggregate"] if fused else ["key", "aggregate"])
 
 
 def test_it_opens_again_for_another_size(opened: Opened) -> None:

@@ -51,10 +51,6 @@ class View:
         local[..., :, 2] -= self.eye
         return self.project @ local
 
-    def homography_at_infinity(self, basis: Matrix) -> Matrix:
-        """The same for a basis of directions, which no walk brings nearer."""
-        return self.project @ basis
-
 
 def travelled_m(time_s: float, rig: Rig = TOWN_RIG) -> float:
     """How far down the street the camera is: steady, with a gentle swing in speed."""
