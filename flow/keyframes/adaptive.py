@@ -21,7 +21,7 @@ _INVALID_RESIDUAL = 10.0
 _MEAN_INTERVALS = 100
 # ... and key frames too many or too few are made good over so many.
 _REPAY_INTERVALS = 30
-_MOST_REPAY = 2.0
+_MOST_REPAY = 3.0
 
 # How much of an error of the prediction is taken over at once: half of the first, then less and less, down to this.
 _LEAST_LEARNED = 0.2
@@ -39,9 +39,10 @@ class AdaptiveShare(KeyframePolicy):
     """``share`` of the frames, above 0 and up to 1, become key frames, where propagation loses most.
 
     The residual after warping grows with the square root of the age, as a sum of many small errors does; divided by
-    it, it says how quickly propagation loses here. Each frame brings the next key frame nearer by the share, times
-    this rate by its mean over the stream so far, 1/3 to 3. So nothing depends on what scene, size or contrast the
-    stream has: a steady stream gets a fixed interval. What is too much when a key frame is due counts for the next.
+    it, it says how quickly propagation loses here. Each frame adds the share, times this rate by its running mean
+    (within 1/3 and 3), and at 1 a key frame is due; what is too much then counts for the next. Key frames too many
+    or too few so far are made good little by little. So nothing depends on what scene, size or contrast the stream
+    has: a steady stream gets a fixed interval.
 
     Key frames are aggregated: each place is renewed as far as it changed, as key frames come where pictures do.
     """
@@ -100,7 +101,7 @@ class AdaptiveShare(KeyframePolicy):
         missing = self.share * (self._asked - self._first) - self._keys + 0.5
         repay = min(max(1 + missing / _REPAY_INTERVALS, 1 / _MOST_REPAY), _MOST_REPAY)
         relative = rate / self._rate if self._rate > 0 else 1.0
-        return min(max(repay * relative, 1 / _RANGE), _RANGE)
+        return min(max(repay * min(max(relative, 1 / _RANGE), _RANGE), 1 / _RANGE), _RANGE)
 
 
 class AdaptiveQuality(KeyframePolicy):

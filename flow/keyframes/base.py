@@ -65,7 +65,7 @@ class KeyframePolicy(ABC):
         """The same policy, told another interval while the stream runs."""
 
     def reset(self) -> None:  # noqa: B027 - most policies remember nothing
-        """Forget the stream so far: called at its start and after gaps."""
+        """Forget the stream so far: it begins anew after a gap, at another level, and where the model was off."""
 
     def learn(self, agreement: float) -> None:  # noqa: B027 - most policies do not learn
         """Be told how well results were carried: the percentage in which what had been carried to the last key

@@ -103,10 +103,9 @@ def test_another_interval_keeps_what_else_is_set(text: str) -> None:
         assert len(keys_of(policy, 60, drive(lambda number: 0.3))) in (12, 13)
 
 
-@pytest.mark.parametrize("text", ALL)
+@pytest.mark.parametrize("text", ["fixed", "adaptive", "adaptive:share=1", "codec"])
 def test_every_frame_can_be_a_key_frame(text: str) -> None:
-    if text in ("fixed", "adaptive", "codec"):
-        assert keys_of(make_policy(text, 1), 5) == [0, 1, 2, 3, 4]
+    assert keys_of(make_policy(text, 1), 5) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +265,18 @@ def test_intervals_stay_within_a_third_and_three_times_the_mean() -> None:
     gaps = [after - before for before, after in pairwise(keys)]
     assert min(gaps) >= 3
     assert max(gaps) == 30
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_in_a_still_picture_a_share_is_met_in_the_end_and_what_was_saved_is_spent_on_motion(
+    share: float,
+) -> None:
+    moves = drive(lambda number: 0.05 if number < 5 or number >= 3000 else 1e-6)
+    keys = keys_of(AdaptiveShare(share), 4000, moves)
+    assert sum(key < 500 for key in keys) < 0.8 * 500 * share
+    assert sum(2000 <= key < 3000 for key in keys) == pytest.approx(1000 * share, rel=0.05)
+    assert sum(key < 3000 for key in keys) > 3000 * share - 60
+    assert len(keys) == pytest.approx(4000 * share, rel=0.05)
 
 
 def test_what_leaves_the_picture_counts() -> None:
