@@ -125,6 +125,11 @@ class Image(Protocol):
         ...
 
     @property
+    def picture_type(self) -> str | None:
+        """The codec's I, P or B, where it says so."""
+        ...
+
+    @property
     def vectors(self) -> VectorChain:
         """The codec's motion vectors of the frames since the previous delivered one, this one last; empty where
         nothing is known of them."""

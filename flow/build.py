@@ -16,6 +16,7 @@ from .gradients import best_kernel
 from .known import KnownFlow
 from .lucas_kanade import LucasKanadeFlow
 from .measured import MeasuredFlow
+from .motion_vectors import VECTOR_CODECS
 from .pair_net import FlowNetFlow
 
 _BY_GRADIENTS: dict[str, Callable[..., StepEstimator]] = {
@@ -67,6 +68,39 @@ def make_estimator(
     if name.endswith(".json") or name in pair_names():
         return FlowNetFlow(name, size)
     return make_step_estimator(name, size, fused=fused)
+
+
+def check_suits(
+    flow: StepEstimator | PairEstimator,
+    stream: str,
+    *,
+    knows_step: bool = False,
+    has_vectors: bool = False,
+    codec: str | None = None,
+) -> None:
+    """Raise :class:`UsageError` where ``stream`` has not what the flow is made of.
+
+    ``knows_step``: its frames carry their exact step flow; ``has_vectors``: motion vectors, which FFmpeg hands out
+    for some values of ``codec``, its name of the video codec (None: there is none).
+    """
+    if not isinstance(flow, StepEstimator):
+        return
+    if flow.needs_known_step and not knows_step:
+        raise UsageError(
+            f"flow '{flow.name}' is what a source itself knows, and '{stream}' knows none; use --flow lk"
+        )
+    if not flow.needs_vectors or has_vectors:
+        return
+    if codec in VECTOR_CODECS:
+        raise UsageError(
+            f"flow '{flow.name}' is made of motion vectors, and those of '{stream}' are not read; "
+            "they are where a run begins with --flow auto or --flow codec, or has a page"
+        )
+    what = f"{codec} video, of which FFmpeg hands out none" if codec else "no video with any"
+    raise UsageError(
+        f"flow '{flow.name}' is made of a video's motion vectors, and '{stream}' is {what} (H.264, MPEG-4 and "
+        "MPEG-1/2 files and streams have them); use --flow lk"
+    )
 
 
 def make_step_estimator(name: str, size: Size | None = None, *, fused: bool = True) -> StepEstimator:

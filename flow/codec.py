@@ -39,7 +39,7 @@ class CodecFlow(StepEstimator):
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on the grid of vectors."""
         grid = step_grid(current.size)
-        self._warn_of_future(current)
+        self._warn_of_b(current)
         found = joined_past(current.vectors, grid)
         if found is None:
             return self._gradients.step(previous, current).resized(grid)
@@ -49,10 +49,11 @@ class CodecFlow(StepEstimator):
         field = np.where(found.told[..., np.newaxis], found.field, other.field)
         return StepFlow(field, np.where(found.told, inside(field), other.valid))
 
-    def _warn_of_future(self, current: Image) -> None:
-        if not self._warned and any(
-            vectors is not None and vectors.has_future for vectors in current.vectors
-        ):
+    def _warn_of_b(self, current: Image) -> None:
+        if self._warned:
+            return
+        future = any(vectors is not None and vectors.has_future for vectors in current.vectors)
+        if future or current.picture_type == "B":  # MPEG-4's have no vectors, and those after them lead past them
             self._warned = True
             _log.warning(
                 "the stream has B-frames: their motion vectors do not lead to the previous frame, as flow 'codec' "

@@ -48,6 +48,7 @@ class DisFlow(StepEstimator):
         self._size = size
         self._preset, self._cell_px, self._patch_stride_px = PRESETS[preset]
         self._dis: Any = None
+        self._made_for: Size | None = None
 
     def step(self, previous: Image, current: Image) -> StepFlow:
         """The step flow on this estimator's grid."""
@@ -55,8 +56,8 @@ class DisFlow(StepEstimator):
         grid = math.ceil(size[0] / self._cell_px), math.ceil(size[1] / self._cell_px)
         if min(size) < _SMALLEST_SIDE_PX:
             return StepFlow.still(grid)
-        if self._dis is None:
-            self._dis = self._make()
+        if size != self._made_for:  # anew for each size: it keeps what it chose for another
+            self._dis, self._made_for = self._make(), size
         now, before = (np.ascontiguousarray(frame.gray(size)) for frame in (current, previous))
         field = resize_field(self._dis.calc(now, before, None), grid)
         return StepFlow(field, inside(field))

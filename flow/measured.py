@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Field, Image, Size, StepEstimator, StepFlow
+from .base import Field, Image, Mask, Size, StepEstimator, StepFlow
 from .compose import cell_grid, inside
 from .lucas_kanade import LucasKanadeFlow
 from .motion_vectors import Direction, MotionVectors, VectorChain, block_grid, joined_past, step_grid
@@ -55,25 +55,28 @@ class MeasuredFlow(StepEstimator):
         guesses = list(_guesses(previous.vectors, current.vectors, blocks))
         if not guesses:
             return flow.resized(grid)
-        field = choose([flow.resized(blocks).field, *guesses], previous, current)
-        field = _enlarged(field, grid)
+        fitting, better = choose(guesses, flow.field, previous, current)
+        field = np.where(_enlarged_mask(better, grid), _enlarged(fitting, grid), flow.resized(grid).field)
         return StepFlow(field, inside(field))
 
 
-def choose(fields: Sequence[Field], previous: Image, current: Image) -> Field:
-    """For each cell the vector of the field that leaves the smallest difference between the two pictures.
+def choose(guesses: Sequence[Field], usual: Field, previous: Image, current: Image) -> tuple[Field, Mask]:
+    """For each cell the vector of the guess that leaves the smallest difference between the two pictures, and
+    whether it leaves clearly less than the ``usual`` flow.
 
-    All ``fields`` are on one grid. Where there are many, the best two of each cell, by a coarser look, and the
-    first field are compared. The first stays where the others are hardly better.
+    All ``guesses`` are on one grid, ``usual`` may be on another. Where there are many, the best two of each cell,
+    by a coarser look, are compared.
     """
-    stack = np.stack(fields)  # (N, H, W, 2)
+    stack = np.stack(guesses)  # (N, H, W, 2)
     cells = _decision_grid(stack.shape[2], stack.shape[1])
-    if len(stack) > _KEPT + 2:
+    if len(stack) > _KEPT + 1:
         coarse = _residuals(stack, previous, current, cells, _CELL_PX // 2)
-        stack = np.stack([fields[0], *(_pick(stack, chosen) for chosen in _smallest(coarse, _KEPT))])
+        stack = np.stack([_pick(stack, chosen) for chosen in _smallest(coarse, _KEPT)])
     fine = _residuals(stack, previous, current, cells, _CELL_PX)
-    fine[0] -= _MARGIN
-    return _pick(stack, fine.argmin(axis=0))
+    bound = _residuals(usual[np.newaxis], previous, current, cells, _CELL_PX)[0] - _MARGIN
+    better = (fine.min(axis=0) < bound).view(np.uint8)
+    better = cv2.resize(better, (stack.shape[2], stack.shape[1]), interpolation=cv2.INTER_NEAREST)
+    return _pick(stack, fine.argmin(axis=0)), better.view(np.bool_)
 
 
 def _guesses(before: VectorChain, now: VectorChain, grid: Size) -> Iterator[Field]:
@@ -153,6 +156,12 @@ def _pick(fields: Fields, chosen: NDArray[np.intp]) -> Field:
     flat = fields.reshape(count, height * width, 2).view(np.complex64)[..., 0]
     picked = flat[which.ravel(), np.arange(height * width)]
     return picked.view(np.float32).reshape(height, width, 2)
+
+
+def _enlarged_mask(mask: Mask, grid: Size) -> Mask:
+    """A cell of another grid is set where that around its middle is; with an axis for x and y."""
+    found = cv2.resize(mask.view(np.uint8), grid, interpolation=cv2.INTER_NEAREST)
+    return found.view(np.bool_)[..., np.newaxis]
 
 
 def _enlarged(field: Field, grid: Size) -> Field:

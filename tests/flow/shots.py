@@ -13,11 +13,16 @@ class Shot:
     """A picture with what is known of its motion."""
 
     def __init__(
-        self, pixels: np.ndarray | Picture, step: StepFlow | None = None, vectors: VectorChain = ()
+        self,
+        pixels: np.ndarray | Picture,
+        step: StepFlow | None = None,
+        vectors: VectorChain = (),
+        picture_type: str | None = None,
     ) -> None:
         self._picture = pixels if isinstance(pixels, Picture) else Picture.from_bgr(pixels)
         self.known_step = step
         self.vectors = vectors
+        self.picture_type = picture_type
 
     @property
     def size(self) -> Size:

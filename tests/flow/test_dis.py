@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,19 @@ def test_a_field_is_float32_with_a_mask_of_its_size(name: str, shots: list[Shot]
     assert found.field.dtype == np.float32
     assert found.field.shape == (*found.valid.shape, 2)
     assert found.valid.dtype == np.bool_
+
+
+@pytest.mark.parametrize("name", [name for name in step_names() if name != "source"])
+def test_pictures_of_other_sizes_before_leave_nothing_behind(name: str) -> None:
+    used = make_step_estimator(name)
+    rng = np.random.default_rng(2)
+    for size in ((320, 180), (40, 40), (352, 264), (320, 180), (641, 479), (1, 1), (3, 900), (70_000, 1)):
+        pixels = rng.integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
+        before = Shot(cv2.GaussianBlur(pixels, (0, 0), 3))
+        now = Shot(np.roll(before.bgr_at(size), 1, axis=1))
+        found, fresh = used.step(before, now), make_step_estimator(name).step(before, now)
+        np.testing.assert_array_equal(found.field, fresh.field)
+        assert np.isfinite(found.field).all()
 
 
 @pytest.mark.parametrize("name", [name for name in step_names() if name.startswith("dis")])

@@ -358,7 +358,7 @@ def test_deinterlaced_frames_have_none(tmp_path: Path) -> None:
     assert {frame.vectors for frame in wanted(VideoSource(path))} == {(None,)}
 
 
-def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
+def test_b_frames_of_mpeg4_have_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """FFmpeg says zero for every block of them."""
     path = tmp_path / "b.mp4"
     with av.open(str(path), "w") as output:
@@ -373,6 +373,11 @@ def test_b_frames_of_mpeg4_have_none(tmp_path: Path) -> None:
     assert types.count("B") >= 4
     assert {frame.picture_type for frame in frames if frame.vectors != (None,)} == {"P"}
     assert error_px("auto", frames) <= error_px("lk", frames) + 0.05
+    codec = make_step_estimator("codec")
+    for before, now in pairwise(frames):
+        codec.step(before, now)
+    (warning,) = caplog.messages
+    assert warning.startswith("the stream has B-frames")
     (note,) = source.notes
     without = sum(frame.vectors == (None,) and frame.picture_type != "I" for frame in frames)
     assert f"no motion vectors to go by on {without} frames beside its intra frames" in note
