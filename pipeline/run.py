@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -14,14 +13,16 @@ from keywarp.engines.build import get_engine
 from keywarp.flow.base import PairEstimator, StepEstimator
 from keywarp.flow.build import flow_kernel, make_estimator, wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
-from keywarp.models.base import Level, Model, Setup
+from keywarp.models.base import Model, Setup
 from keywarp.models.build import load_model
 from keywarp.models.results import SegmentationMap
 
+from .aggregation import lacks_aggregation, tell_unaggregated, wants_aggregation
 from .clock import Clock, MonotonicClock
 from .config import DeliveryConfig, ModelConfig, RunConfig, make_config
 from .controls import Controls, Knobs
-from .graph import Delivery, Graph
+from .entrance import Delivery
+from .graph import Graph
 from .gst.presets import is_gst
 from .gst.secrets import without_credentials
 from .keys import OVERLAY, PROPAGATION, SEGMENTATION
@@ -34,14 +35,12 @@ from .sources.parse import open_source
 from .sources.scaled import ScaledSource
 from .stage import Sink, Stage
 from .stages.overlay import Overlay
-from .stages.propagate import Propagate, lacks_aggregation, what_bars_aggregation
+from .stages.propagate import Propagate
 from .threads import ThreadBudget
 from .timing import RunTiming
 
 if TYPE_CHECKING:
     from .page.sink import PageSink
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ class _Plan:
 
 
 class Run:
-    """One pass over one source. Iterate it: each packet comes once all sinks have accepted it.
+    """One pass over one source. Iterate it: each packet comes once all sinks have accepted it; a live stream's does
+    not wait for a slow one (:meth:`Graph.run`).
 
     ``source`` is a source or its text (``clip.mp4``, ``0``, ``street:``, a folder of pictures); ``settings`` are
     the fields of :class:`RunConfig`, ``parts`` what is used instead of making it from them. Everything that can
@@ -122,6 +122,7 @@ class Run:
                     self.timing.add(packet)
                     yield packet
         finally:
+            self.timing.settle()
             self._ended = True
 
     def stop(self) -> None:
@@ -214,11 +215,11 @@ class Run:
         flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
         level = entry.level or config.level
         if config.aggregate is None and policy.aggregates:
-            _tell_unaggregated(policy, level, model, flow)
+            tell_unaggregated(policy, model, level, flow)
         setup = Setup(
             engine=self._parts.engine or get_engine(config.engine),
             level=level,
-            aggregates=aggregates(config, model, policy, flow),
+            aggregates=wants_aggregation(config.aggregate, model, policy, flow),
             precision=entry.precision or config.precision,
             size=entry.size,
             threads=self.threads.engine,
@@ -314,29 +315,6 @@ class Run:
     def page_url(self) -> str | None:
         """Where the page is, with the token that it takes; None without a page, and before it is open."""
         return None if self._page is None else self._page.url
-
-
-def aggregates(
-    config: RunConfig, model: Model[Any], policy: KeyframePolicy, flow: StepEstimator | PairEstimator
-) -> bool:
-    """Whether a model's key frames are aggregated, at level features: as the configuration says; where it says
-    nothing, as the policy does, if the model can and the flow is no FlowNet, which takes longer than a step and
-    whose scale map may stand in the way.
-    """
-    if config.aggregate is not None:
-        return config.aggregate
-    return policy.aggregates and model.can_aggregate and isinstance(flow, StepEstimator)
-
-
-def _tell_unaggregated(
-    policy: KeyframePolicy, level: Level, model: Model[Any], flow: StepEstimator | PairEstimator
-) -> None:
-    """Log what keeps a policy's key frames from being aggregated as they usually are, and what to do about it."""
-    reason = what_bars_aggregation(model, level, flow)
-    if not reason and isinstance(flow, PairEstimator):
-        reason = f"with the flow '{flow.name}' it would take a run of that; use --aggregate, or --flow lk"
-    if reason:
-        _log.info("policy '%s' runs without aggregated key frames: %s", policy.name, reason)
 
 
 def _name_of(source: Source | str) -> str:

@@ -18,11 +18,12 @@ from keywarp.models.build import load_model
 from keywarp.models.labels import CLASS_SETS, ClassSet
 from keywarp.models.metrics import Counts, confusion
 from keywarp.models.results import SegmentationMap
+from keywarp.pipeline.aggregation import wants_aggregation
 from keywarp.pipeline.config import RunConfig, make_config
 from keywarp.pipeline.keys import SEGMENTATION
 from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.picture import Pixels
-from keywarp.pipeline.run import Parts, Run, aggregates
+from keywarp.pipeline.run import Parts, Run
 from keywarp.pipeline.sources.base import Source
 
 
@@ -69,7 +70,7 @@ class Subject:
         if (config.models[0].level or config.level) != "features":
             return False
         flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
-        return aggregates(config, self.model, policy, flow)
+        return wants_aggregation(config.aggregate, self.model, policy, flow)
 
     def packets(self, source: Source, policy: KeyframePolicy) -> Generator[Packet, None, None]:
         """Run over ``source`` with the key frames that ``policy`` chooses."""

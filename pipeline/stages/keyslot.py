@@ -99,15 +99,14 @@ class KeySlot(Generic[Result]):
     def flow(self) -> KeyFlow:
         """The steps from the latest frame to this key frame, chained. There are none on the key frame itself."""
         if self._flow is None:
-            raise RuntimeError(
-                f"frame {self.frame.index} is the key frame itself: no flow leads to it; or it is {_PAIRED}"
-            )
+            why = _PAIRED if self._age else "the key frame itself"
+            raise RuntimeError(f"no chained flow leads to frame {self.frame.index}: it is {why}")
         return self._flow
 
     def advance(self, step: StepFlow | None) -> None:
         """Take in the next delivered frame: its step flow, or None where nothing is chained."""
         if step is not None:
             if self._flow is None and self._age > 0:
-                raise RuntimeError(f"no steps can follow: frame {self.frame.index} is {_PAIRED}")
+                raise RuntimeError(f"no steps can follow frame {self.frame.index}: it is {_PAIRED}")
             self._flow = extend(step, self._flow if self._flow is not None else KeyFlow.start(step.size))
         self._age += 1

@@ -14,7 +14,7 @@ from .patch import Canvas, Patch, even
 from .style import ABSENT, INK, PANEL, PANEL_ALPHA
 from .text import text_width
 
-# A class stays lit for this many refreshes after it was last seen, so that the strip does not flicker.
+# A class is lit in this many refreshes, from that which saw it last, so that the strip does not flicker.
 _LINGER = 4
 _GRID_PX = 4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -10,7 +10,6 @@ import cv2
 
 from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Size
-from keywarp.models.labels import ClassSet
 from keywarp.models.results import SegmentationMap
 from keywarp.pipeline.clock import Clock
 from keywarp.pipeline.controls import Controls
@@ -37,10 +36,11 @@ _PALE, _GREY = 0.3, 128
 class Overlay(Stage):
     """Writes :data:`OVERLAY`: a new yuv420p picture with the colour tags of the frame's own, which stays as it is.
 
-    ``models`` names whose class maps are laid over the picture, None for the one under the plain key; the
-    first one's key frames and classes go into ``hud`` and ``legend``. ``opacity``, 0 to 1, is that of the
-    colours; large calm classes get a little less. ``title`` is the line at the foot of the display, such as
-    the model and the engine, or a function that is asked for it when it is drawn. ``clock`` is the graph's.
+    Of several models the first is shown, the one under the plain keys: two maps over one another would hide the
+    picture, and mix their colours to such as no class has. ``opacity``, 0 to 1, is that of the colours; large
+    calm classes get a little less. ``hud`` shows the model's key frames, ``legend`` its classes. ``title`` is
+    the line at the foot of the display, such as the model and the engine, or a function that is asked for it
+    when it is drawn. ``clock`` is the graph's.
     ``controls`` may change the opacity while the stream runs. A frozen frame is shown pale, with a badge that
     says for how long the stream has been interrupted. Panels shrink with the picture, and vanish where there
     is no room for them. Any size from 1x1 works.
@@ -53,7 +53,6 @@ class Overlay(Stage):
         self,
         clock: Clock,
         *,
-        models: Sequence[str | None] = (None,),
         opacity: float = 0.5,
         legend: bool = True,
         hud: bool = True,
@@ -62,9 +61,7 @@ class Overlay(Stage):
     ) -> None:
         if not 0 <= opacity <= 1:
             raise UsageError(f"the opacity of an overlay is between 0 and 1; given: {opacity}")
-        self._maps = [SEGMENTATION if model is None else SEGMENTATION.of(model) for model in models]
-        self._keys = [PROPAGATION if model is None else PROPAGATION.of(model) for model in models[:1]]
-        self.reads: tuple[Key[Any], ...] = (*self._maps, *(self._keys if hud else ()))
+        self.reads: tuple[Key[Any], ...] = (SEGMENTATION, PROPAGATION) if hud else (SEGMENTATION,)
         self._clock = clock
         self._opacity, self._with_legend, self._with_hud = opacity, legend, hud
         self._title = title
@@ -79,33 +76,29 @@ class Overlay(Stage):
         target = av.VideoFrame(source.width, source.height, "yuv420p")
         copy_tags(source, target)
         painter = self._painter_for(source)
-        maps = [packet[key] for key in self._maps]
         planes = yuv_planes(target)
-        painter.tint(packet.frame.picture.yuv(), maps, planes)
+        painter.tint(packet.frame.picture.yuv(), packet[SEGMENTATION], planes)
         if packet.frame.frozen:
             _pale(planes)
-        self._panels(painter, packet, maps, planes)
+        self._panels(painter, packet, planes)
         packet[OVERLAY] = Picture.from_av(target)
 
     def close(self) -> None:
         """Free what was drawn."""
         self._painter = None
 
-    def _panels(
-        self, painter: _Painter, packet: Packet, maps: list[SegmentationMap], planes: YuvPlanes
-    ) -> None:
+    def _panels(self, painter: _Painter, packet: Packet, planes: YuvPlanes) -> None:
         now_ns = self._clock.now_ns()
         due = self._is_due(now_ns, packet.frame.time_s)
         if painter.hud is not None:
-            propagation = packet[self._keys[0]] if self._keys else None
-            self._readings.observe(packet, propagation, now_ns)
+            self._readings.observe(packet, packet[PROPAGATION], now_ns)
             if due:
                 self._readings.refresh_stages()
                 title = self._title if isinstance(self._title, str) else self._title()
                 painter.hud.refresh(self._readings, title)
             painter.hud.draw(planes, self._readings)
-        if self._with_legend and maps:
-            painter.legend(maps[0], due).draw(planes)
+        if self._with_legend:
+            painter.legend(packet[SEGMENTATION], due).draw(planes)
 
     def _is_due(self, now_ns: int, film_s: float) -> bool:
         if now_ns < self._refresh_due[0] and film_s < self._refresh_due[1]:
@@ -130,7 +123,7 @@ class _Painter:
         self.size, self.scheme = size, scheme
         self._px = font_px(size)
         self._opacity = opacity
-        self._tints: dict[ClassSet, Tint] = {}
+        self._tint: Tint | None = None
         self._legend: LegendStrip | None = None
         self.hud = Hud(size, self._px, scheme) if hud else None
 
@@ -138,17 +131,12 @@ class _Painter:
         """Draw with another opacity from now on."""
         if opacity != self._opacity:
             self._opacity = opacity
-            self._tints.clear()
+            self._tint = None
 
-    def tint(self, source: YuvPlanes, maps: list[SegmentationMap], target: YuvPlanes) -> None:
-        if not maps:
-            for below, above in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
-                above[:] = below
-        for found in maps:
-            if found.classes not in self._tints:
-                self._tints[found.classes] = Tint(found.classes, self._opacity, self.scheme)
-            self._tints[found.classes].apply(source, found.labels, target)
-            source = target
+    def tint(self, source: YuvPlanes, found: SegmentationMap, target: YuvPlanes) -> None:
+        if self._tint is None or self._tint.classes is not found.classes:
+            self._tint = Tint(found.classes, self._opacity, self.scheme)
+        self._tint.apply(source, found.labels, target)
 
     def legend(self, found: SegmentationMap, due: bool) -> LegendStrip:
         if self._legend is None or self._legend.classes is not found.classes:

@@ -6,26 +6,21 @@ after it what it computed there is carried along the flow.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from keywarp.engines.errors import KeywarpError, UsageError
-from keywarp.flow.base import KeyFlow, PairEstimator, PairFlow, PairSetup, Size, StepEstimator, StepFlow
-from keywarp.flow.build import make_estimator
+from keywarp.flow.base import PairEstimator, Size, StepEstimator
 from keywarp.flow.keyframes import Cause, KeyframePolicy, Signals, begins_scene, watch, watches
-from keywarp.flow.motion import grid_size, is_finite, match
-from keywarp.flow.motion_vectors import VECTOR_CODECS
-from keywarp.models.base import Earlier, KeyOutput, Level, Model, Setup
+from keywarp.flow.motion import grid_size, match
+from keywarp.models.base import Earlier, KeyOutput, Model, Setup
 from keywarp.pipeline.controls import Controls
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.keys import PROPAGATION, STEP_FLOW, Propagation
+from keywarp.pipeline.keys import PROPAGATION, Propagation
 from keywarp.pipeline.packet import Key, Packet
 from keywarp.pipeline.stage import Stage, StreamInfo
 
 from .keyslot import InlineRunner, KeySlot, Runner, SlotState
-
-_log = logging.getLogger(__name__)
+from .means import Lost, Means
+from .ways import kept
 
 _COMPARED: tuple[Cause, ...] = ("adaptive", "interval", "intra")
 """Causes of key frames to which results can be carried as to any other frame: those that policies choose."""
@@ -55,8 +50,8 @@ class Propagate(Stage, Generic[Result]):
 
     A frozen frame gets the last result again, whatever it is. After a gap in the stream the next frame is a key
     frame. ``controls`` may change the interval, the flow, the level and the aggregation while the stream runs, and
-    switch the model off: its result then is :meth:`Model.nothing`. ``flow_size``: of the pictures that a flow
-    compares to which they change.
+    switch the model off: its result then is :meth:`Model.nothing`. What they ask for and cannot be stays as it was,
+    with a line in the log. ``flow_size``: the size of the pictures that a flow chosen by the controls compares.
 
     Where the policy learns, or the stage ``compares``, what was carried to each key frame that the policy chose is
     compared with its full run.
@@ -81,9 +76,7 @@ class Propagate(Stage, Generic[Result]):
         self.urgent = True
         self.writes = (result, propagation)
         self.model = model
-        self._setup = setup
-        self._policy = policy
-        self._steps = steps
+        self._means = Means(model, setup, policy, steps, stage=name, flow_size=flow_size)
         self._result = result
         self._propagation = propagation
         self._runner = runner or InlineRunner()
@@ -91,33 +84,16 @@ class Propagate(Stage, Generic[Result]):
         self._pending: KeySlot[Result] | None = None
         self._previous: Frame | None = None
         self._reached: Frame | None = None
-        self._broken: Frame | None = None
-        self._sound: StepFlow | KeyFlow | PairFlow | None = None
-        self._found: tuple[KeySlot[Result], Frame, PairFlow] | None = None
         self._since_request: int | None = None
         self._number = 0
         self._controls = controls
-        self._flow_size = flow_size
         self._compares = compares
         self._knobs = None if controls is None else controls.knobs
-        self._knows_step = False
-        self._info: StreamInfo | None = None
-        self._frame_size: Size = (0, 0)
         self._shown: tuple[Result, Propagation] | None = None
 
     def open(self, info: StreamInfo) -> None:
         """Compile the model, and a FlowNet, for this stream."""
-        if _needs_known_step(self._steps) and not info.knows_step:
-            raise UsageError(
-                f"flow '{self._steps.name}' is what a source itself knows, and '{info.name}' knows none; "
-                f"use --flow lk"
-            )
-        _check_vectors(self._steps, info)
-        self._info = info
-        self._knows_step = info.knows_step
-        self._frame_size = info.size
-        self.model.open(self._setup, info.size)
-        self._open_pairs(self._steps)
+        self._means.open(info)
 
     def process(self, packet: Packet) -> None:
         """Bring the packet's result: by a full run, along the flow, or the last one for a frozen frame."""
@@ -129,14 +105,14 @@ class Propagate(Stage, Generic[Result]):
     @property
     def aggregates(self) -> bool:
         """Whether key frames are aggregated where features are carried. From any thread."""
-        return self._setup.aggregates
+        return self._means.setup.aggregates
 
     @property
     def unaggregated(self) -> str:
         """What keeps key frames from being aggregated now, and what to do about it; empty where nothing does. From
         any thread.
         """
-        return what_bars_aggregation(self.model, self._setup.level, self._steps)
+        return self._means.unaggregated
 
     @property
     def _is_on(self) -> bool:
@@ -178,7 +154,7 @@ class Propagate(Stage, Generic[Result]):
         signals = Signals(self._since_request, frame.picture_type, self._number)
         if signals.age is None:
             return "gap" if frame.after_gap else "first"
-        cause = None if self._pending is not None else self._policy.cause(signals)
+        cause = None if self._pending is not None else self._means.policy.cause(signals)
         if cause is not None:
             return cause
         if not self._advance(packet):
@@ -186,17 +162,17 @@ class Propagate(Stage, Generic[Result]):
         signals = self._measured(signals, packet)
         if self._pending is not None:  # at most one is under way, unless it has lost its sense
             return "cut" if signals.cut else None
-        return self._policy.cause(signals)
+        return self._means.policy.cause(signals)
 
     def _measured(self, signals: Signals, packet: Packet) -> Signals:
         """The signals with what the policy wants to know of pictures and flow."""
         slot, previous = self._current, self._previous
-        if slot is None or previous is None or not watches(self._policy):
+        if slot is None or previous is None or not watches(self._means.policy):
             return signals
-        flow, step = self._flow_to(slot, packet), self._step(packet)
+        flow, step = self._means.way.to(slot, packet), self._means.way.step(previous, packet)
         with packet.span(f"{self.name}.signals"):
             return watch(
-                self._policy,
+                self._means.policy,
                 signals,
                 key=slot.frame,
                 previous=previous,
@@ -207,21 +183,14 @@ class Propagate(Stage, Generic[Result]):
 
     def _advance(self, packet: Packet) -> bool:
         """Bring the key frames in use up to this frame, once; False where the flow to it is broken."""
-        frame, current = packet.frame, self._current
-        step = self._step(packet)
-        flow = step if step is not None or current is None else self._flow_to(current, packet)
-        if self._broken is frame:
+        if not self._means.way.reaches(self._current, self._previous, packet):
             return False
-        if flow is not None and flow is not self._sound and not is_finite(flow):
-            _log.warning("flow '%s' is not finite on frame %d: a key frame", self._steps.name, frame.index)
-            self._broken = frame
-            return False
-        self._sound = flow
-        if self._reached is not frame:
-            for slot in (current, self._pending):
-                if slot is not None and slot.frame is not frame:
+        if self._reached is not packet.frame:
+            step = self._means.way.step(self._previous, packet)
+            for slot in (self._current, self._pending):
+                if slot is not None and slot.frame is not packet.frame:
                     slot.advance(step)
-            self._reached = frame
+            self._reached = packet.frame
         return True
 
     def _obey(self) -> None:
@@ -231,96 +200,32 @@ class Propagate(Stage, Generic[Result]):
         before, now = self._knobs, self._controls.knobs
         assert before is not None
         self._knobs = now
-        if now.interval != before.interval:
-            self._policy = self._policy.with_interval(now.interval)
-        if before.aggregate and not now.aggregate:
-            self._aggregate(False)  # first: it may stand in the flow's way
-        if now.flow != before.flow:
-            self._change_flow(now.flow)
-        if now.level != before.level:
-            self._forget()
-            self.model.change(now.level, aggregates=self._setup.aggregates)
-            self._setup = replace(self._setup, level=now.level)
-            self._reopen_pairs()
-        if now.aggregate and (not before.aggregate or now.flow != before.flow):
-            self._aggregate(True)
-            if not before.aggregate and (reason := self.unaggregated):
-                _log.warning("key frames are not aggregated: %s", reason)
-
-    def _aggregate(self, wanted: bool) -> None:
-        """Aggregate key frames from now on, or no more; where they cannot be, nothing changes."""
-        if wanted == self._setup.aggregates or (
-            wanted and what_bars_aggregation(self.model, "features", self._steps)
-        ):
-            return
-        if self._pending is not None:
+        if self._pending is not None and self._means.touches(before, now):
             self._pending.wait()
-        try:
-            self.model.change(self._setup.level, aggregates=wanted)
-        except KeywarpError as error:
-            _log.warning("key frames are not aggregated: %s", error)
-            return
-        self._setup = replace(self._setup, aggregates=wanted)
-
-    def _change_flow(self, name: str) -> None:
-        """Go over to another flow; where it cannot be used on this stream, the one before it stays."""
-        try:
-            steps = make_estimator(name, self._flow_size, fused=self._setup.fused)
-            _check_vectors(steps, self._info)
-            self._open_pairs(steps)
-        except KeywarpError as error:
-            _log.warning("flow stays '%s': %s", self._steps.name, error)
-            return
-        if _needs_known_step(steps) and not self._knows_step:
-            return
-        if isinstance(self._steps, PairEstimator):
-            self._steps.close()
-            self._found = self._sound = None
-            if not isinstance(steps, PairEstimator):
-                self._drop()  # a chain of steps cannot begin in its middle
-        self._steps = steps
-
-    def _reopen_pairs(self) -> None:
-        """Get a FlowNet's scale map where the level now needs it, and be rid of it where it does not."""
-        try:
-            self._open_pairs(self._steps)
-        except KeywarpError as error:
-            _log.warning("flow '%s' goes on without its scale map: %s", self._steps.name, error)
-            self._open_pairs(self._steps, scaled=False)
-
-    def _open_pairs(self, flow: StepEstimator | PairEstimator, *, scaled: bool = True) -> None:
-        """Compile a FlowNet, and what its scale map needs of the model; where that fails it is closed again."""
-        if not isinstance(flow, PairEstimator):
-            return
-        setup = self._setup
-        wanted = self.model.card.name if scaled and setup.level == "features" else None
-        try:
-            flow.open(PairSetup(setup.engine, setup.precision, setup.threads, wanted), self._frame_size)
-            if flow.scale_channels is not None:
-                self.model.open_scale(flow.grid_size, flow.scale_channels)
-        except BaseException:
-            flow.close()
-            raise
+        lost = self._means.change(before, now)
+        if lost is Lost.ALL:
+            self._forget()
+        elif lost is Lost.CARRIED:
+            self._drop()
 
     def _forget(self) -> None:
         """Start anew: the next frame is a key frame."""
         self._drop()
-        self._policy.reset()
+        self._means.policy.reset()
 
     def _drop(self) -> None:
         """Nothing of what was computed is carried on. A full run that is still under way ends first."""
-        if self._pending is not None and self._pending.state is not SlotState.REQUESTED:
+        if self._pending is not None:
             self._pending.wait()
         self._current = self._pending = self._previous = self._since_request = None
-        self._reached = self._broken = self._found = self._sound = None
+        self._reached = None
+        self._means.way.forget()
 
     def close(self) -> None:
         """Free the model, once a full run that is still under way has ended."""
         self._forget()
         self._shown = None
-        if isinstance(self._steps, PairEstimator):
-            self._steps.close()
-        self.model.close()
+        self._means.close()
 
     def _request(self, packet: Packet, cause: Cause) -> None:
         """Start the full run of this frame."""
@@ -341,26 +246,24 @@ class Propagate(Stage, Generic[Result]):
     def _carried_to(self, packet: Packet, cause: Cause) -> Result | None:
         """What was carried to a frame that becomes a key frame, where that is to be compared with its full run."""
         slot = self._current
-        if slot is None or cause not in _COMPARED or not (self._policy.learns or self._compares):
+        if slot is None or cause not in _COMPARED or not (self._means.policy.learns or self._compares):
             return None
         return self._propagated(slot, packet) if self._advance(packet) else None
 
     def _earlier(self, packet: Packet) -> Earlier[Result] | None:
         """The key frame before this one, to be aggregated with it; None where it is not wanted or of no use."""
         slot, previous, frame = self._current, self._previous, packet.frame
-        if not self._setup.aggregates or self._setup.level != "features" or slot is None or previous is None:
+        if slot is None or previous is None or not self._means.aggregates:
             return None
         if not self._advance(packet):
             return None
-        flow, step = self._flow_to(slot, packet), self._step(packet)
+        flow, step = self._means.way.to(slot, packet), self._means.way.step(previous, packet)
         with packet.span(f"{self.name}.signals"):
             if begins_scene(key=slot.frame, previous=previous, now=frame, flow=flow, step=step):
                 return None
             size = grid_size(flow)
             found = match(slot.frame.gray(size), frame.gray(size), flow)
-        if isinstance(flow, PairFlow):  # which is good until the next pair; the full run may come after that
-            flow = replace(flow, field=flow.field.copy(), scale=None)
-        return Earlier(slot.output, flow, found)
+        return Earlier(slot.output, kept(flow), found)  # the full run may come after the next pair
 
     def _latest_finished(self) -> KeySlot[Result]:
         """The slot to propagate from; waits for the first one, since there is nothing to show before it."""
@@ -369,32 +272,11 @@ class Propagate(Stage, Generic[Result]):
             full = pending.output.result  # raises what the run raised
             if pending.carried is not None:
                 pending.agreement = self.model.agreement(pending.carried, full)
-                self._policy.learn(100 * pending.agreement)
+                self._means.policy.learn(100 * pending.agreement)
                 pending.carried = None
             self._current, self._pending = pending, None
         assert self._current is not None
         return self._current
-
-    def _step(self, packet: Packet) -> StepFlow | None:
-        """This frame's step flow: another model's, or made now for all of them; None where pairs are compared."""
-        if isinstance(self._steps, PairEstimator):
-            return None
-        step = packet.get(STEP_FLOW)
-        if step is None:
-            assert self._previous is not None
-            with packet.span(f"{self.name}.flow"):
-                step = self._steps.step(self._previous, packet.frame)
-            packet[STEP_FLOW] = step
-        return step
-
-    def _flow_to(self, slot: KeySlot[Result], packet: Packet) -> KeyFlow | PairFlow:
-        """The flow from this frame to a key frame: its steps, chained, or found for the two."""
-        if not isinstance(self._steps, PairEstimator):
-            return slot.flow
-        if self._found is None or self._found[0] is not slot or self._found[1] is not packet.frame:
-            with packet.span(f"{self.name}.flow"):
-                self._found = slot, packet.frame, self._steps.pair(slot.frame, packet.frame)
-        return self._found[2]
 
     def _result_of(self, slot: KeySlot[Result], packet: Packet) -> Result:
         if slot.frame is packet.frame:
@@ -405,44 +287,6 @@ class Propagate(Stage, Generic[Result]):
         return self._propagated(slot, packet)
 
     def _propagated(self, slot: KeySlot[Result], packet: Packet) -> Result:
-        flow = self._flow_to(slot, packet)
+        flow = self._means.way.to(slot, packet)
         with packet.span(f"{self.name}.{self.model.propagation_part}"):
             return self.model.propagate(slot.output, flow)
-
-
-def what_bars_aggregation(model: Model[Any], level: Level, flow: StepEstimator | PairEstimator) -> str:
-    """Why key frames cannot be aggregated, and what to do about it; empty where they can be."""
-    if level == "result":
-        return "level 'result' carries no features; use level 'features'"
-    if not model.can_aggregate:
-        return lacks_aggregation(model)
-    if isinstance(flow, PairEstimator) and flow.scale_channels is not None and not model.can_aggregate_scaled:
-        return (
-            f"the scale map of flow '{flow.name}' multiplies other features than those mixed; use flow 'lk'"
-        )
-    return ""
-
-
-def lacks_aggregation(model: Model[Any]) -> str:
-    """Why a model can never aggregate key frames."""
-    return f"model '{model.card.name}' lacks the part 'aggregate'; export it again with keywarp export"
-
-
-def _needs_known_step(flow: StepEstimator | PairEstimator) -> bool:
-    return isinstance(flow, StepEstimator) and flow.needs_known_step
-
-
-def _check_vectors(flow: StepEstimator | PairEstimator, info: StreamInfo | None) -> None:
-    """Raise :class:`UsageError` where the flow needs motion vectors and the stream has none."""
-    if not isinstance(flow, StepEstimator) or not flow.needs_vectors or info is None or info.has_vectors:
-        return
-    if info.codec in VECTOR_CODECS:
-        raise UsageError(
-            f"flow '{flow.name}' is made of motion vectors, and those of '{info.name}' are not read; "
-            "they are where a run begins with --flow auto or --flow codec, or has a page"
-        )
-    what = f"{info.codec} video, of which FFmpeg hands out none" if info.codec else "no video with any"
-    raise UsageError(
-        f"flow '{flow.name}' is made of a video's motion vectors, and '{info.name}' is {what} (H.264, MPEG-4 and "
-        "MPEG-1/2 files and streams have them); use --flow lk"
-    )

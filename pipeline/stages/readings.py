@@ -41,7 +41,7 @@ class Readings:
         self._fresh: list[list[Span]] = []
         self._ripe: list[list[Span]] = []
 
-    def observe(self, packet: Packet, propagation: Propagation | None, now_ns: int) -> None:
+    def observe(self, packet: Packet, propagation: Propagation, now_ns: int) -> None:
         """Take in one packet, at the time at which it passes."""
         if packet.frame.frozen:
             self._fresh_ns = now_ns if self._fresh_ns is None else self._fresh_ns
@@ -78,8 +78,8 @@ class Readings:
         while len(passed) > _RATE_FRAMES and passed[0] < now_ns - _RATE_WINDOW_NS:
             passed.popleft()
 
-    def _follow_keys(self, propagation: Propagation | None) -> None:
-        age, self.is_key = (0, True) if propagation is None else (propagation.age, propagation.is_key)
+    def _follow_keys(self, propagation: Propagation) -> None:
+        age, self.is_key = propagation.age, propagation.is_key
         if age <= self.age:  # a newer key frame took over
             self.interval = self.age + 1
         self.interval = max(self.interval, age + 1)

@@ -12,35 +12,23 @@ import numpy as np
 import pytest
 
 from keywarp.engines.errors import ModelError
-from keywarp.engines.fake import FakeEngine
 from keywarp.flow.base import PairFlow
 from keywarp.flow.fake import FakeFlow, FakePairFlow
 from keywarp.flow.keyframes import FixedInterval
-from keywarp.models.base import Earlier, Model, Setup
+from keywarp.models.base import Earlier, Model
 from keywarp.models.fake import FakeModel
 from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
 from keywarp.pipeline.packet import Packet
-from keywarp.pipeline.stages import propagate as stage_module
+from keywarp.pipeline.stages import means as stage_module
 from keywarp.pipeline.stages.propagate import Propagate
 
-from . import test_key_causes as scenes
-from .test_propagate import INFO, LateRunner, _marked, packet, run
-from .test_propagate_pairs import motion
+from . import scenes, staging
+from .staging import LateRunner, motion, packet, process, run
 
 
-def stage(interval: int, **options: Any) -> Propagate[Any]:
-    info, aggregates = options.pop("info", INFO), options.pop("aggregates", True)
-    made = Propagate(
-        options.pop("model", None) or FakeModel(),
-        Setup(FakeEngine({}), level=options.pop("level", "features"), aggregates=aggregates, fused=False),
-        policy=options.pop("policy", None) or FixedInterval(interval),
-        steps=options.pop("flow", None) or FakeFlow(2.0, 0.0),
-        result=SEGMENTATION,
-        **options,
-    )
-    made.open(info)
-    return made
+def stage(interval: int, flow: Any = None, *, aggregates: bool = True, **options: Any) -> Propagate[Any]:
+    return staging.stage(interval, flow, aggregates=aggregates, **options)
 
 
 def given(perceive: Propagate[Any]) -> list[Earlier[Any]]:
@@ -146,24 +134,17 @@ def controlled(interval: int, model: FakeModel, **options: Any) -> tuple[Propaga
     return stage(interval, model=model, controls=controls, aggregates=False, **options), controls
 
 
-def processed(perceive: Propagate[Any], *indices: int) -> list[Packet]:
-    packets = [packet(index) for index in indices]
-    for each in packets:
-        perceive.process(each)
-    return packets
-
-
 def test_it_begins_and_ends_with_the_next_key_frame() -> None:
     perceive, controls = controlled(3, Able())
-    packets = processed(perceive, 0, 1, 2, 3)
+    packets = process(perceive, 0, 1, 2, 3)
     controls.change({"aggregate": True})
-    packets += processed(perceive, 4, 5, 6, 7, 8, 9)
+    packets += process(perceive, 4, 5, 6, 7, 8, 9)
     first, second = given(perceive)
     assert_moved(first, packets[3], 3)
     assert_moved(second, packets[6], 3)
     assert perceive.aggregates
     controls.change({"aggregate": False})
-    packets += processed(perceive, 10, 11, 12)
+    packets += process(perceive, 10, 11, 12)
     assert len(given(perceive)) == 2
     assert [p.frame.index for p in packets if p[PROPAGATION].is_key] == [0, 3, 6, 9, 12]
     assert [p.frame.index for p in packets if p[PROPAGATION].aggregated] == [6, 9]
@@ -192,15 +173,15 @@ class Beside:
 def test_a_full_run_that_is_under_way_ends_before_it_changes() -> None:
     runner, model = Beside(), Able()
     perceive, controls = controlled(3, model, runner=runner)
-    processed(perceive, 0, 1, 2, 3)
+    process(perceive, 0, 1, 2, 3)
     controls.change({"aggregate": True})
     threading.Timer(0.2, runner.may_end.set).start()
-    processed(perceive, 4)
+    process(perceive, 4)
     assert (
         model.calls.index("level features, aggregated")
         > [number for number, call in enumerate(model.calls) if call == "features"][1]
     )
-    processed(perceive, 5, 6)
+    process(perceive, 5, 6)
     perceive.close()
     (earlier,) = given(perceive)
     np.testing.assert_array_equal(earlier.output.result.labels, packet(3).frame.bgr[:, :, 0])
@@ -208,9 +189,9 @@ def test_a_full_run_that_is_under_way_ends_before_it_changes() -> None:
 
 def test_a_model_that_cannot_stays_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
     perceive, controls = controlled(2, FakeModel())
-    processed(perceive, 0, 1)
+    process(perceive, 0, 1)
     controls.change({"aggregate": True})
-    packets = processed(perceive, 2, 3, 4)
+    packets = process(perceive, 2, 3, 4)
     assert [p[PROPAGATION].is_key for p in packets] == [True, False, True]
     assert (given(perceive), perceive.aggregates) == ([], False)
     (line,) = caplog.messages
@@ -223,23 +204,23 @@ def test_a_part_that_cannot_be_compiled_leaves_it_as_it_was(caplog: pytest.LogCa
             raise ModelError("the part 'aggregate' is damaged")
 
     perceive, controls = controlled(2, Broken())
-    processed(perceive, 0, 1)
+    process(perceive, 0, 1)
     controls.change({"aggregate": True})
-    processed(perceive, 2, 3)
+    process(perceive, 2, 3)
     assert (given(perceive), perceive.aggregates) == ([], False)
     assert caplog.messages == ["key frames are not aggregated: the part 'aggregate' is damaged"]
 
 
 def test_at_level_result_it_waits_for_features(caplog: pytest.LogCaptureFixture) -> None:
     perceive, controls = controlled(2, Able(), level="result")
-    processed(perceive, 0)
+    process(perceive, 0)
     controls.change({"aggregate": True})
-    processed(perceive, 1, 2)
+    process(perceive, 1, 2)
     reason = "level 'result' carries no features; use level 'features'"
     assert caplog.messages == [f"key frames are not aggregated: {reason}"]
     assert (perceive.unaggregated, given(perceive)) == (reason, [])
     controls.change({"level": "features"})
-    processed(perceive, 3, 4, 5)
+    process(perceive, 3, 4, 5)
     assert (perceive.unaggregated, len(given(perceive))) == ("", 1)
 
 
@@ -249,14 +230,14 @@ def test_a_scale_map_of_other_features_is_in_its_way(
     flows: dict[str, Any] = {"dis": FakePairFlow(motion, scale=1.0), "lk": FakeFlow(2.0, 0.0)}
     monkeypatch.setattr(stage_module, "make_estimator", lambda name, *_, **__: flows[name])
     perceive, controls = controlled(2, Able(), flow=flows["dis"])
-    processed(perceive, 0, 1)
+    process(perceive, 0, 1)
     controls.change({"aggregate": True})
-    processed(perceive, 2, 3)
+    process(perceive, 2, 3)
     (line,) = caplog.messages
     assert re.fullmatch("key frames are not aggregated: the scale map of flow '.*' multiplies other .*", line)
     assert not perceive.aggregates
     controls.change({"flow": "lk"})
-    processed(perceive, 4, 5, 6)
+    process(perceive, 4, 5, 6)
     assert (perceive.aggregates, perceive.unaggregated, len(given(perceive))) == (True, "", 1)
     assert len(caplog.messages) == 1
 
@@ -275,22 +256,22 @@ def test_it_ends_before_a_flow_that_it_stands_in_the_way_of(monkeypatch: pytest.
     monkeypatch.setattr(stage_module, "make_estimator", lambda name, *_, **__: flows[name])
     perceive, controls = controlled(2, Recorded())
     controls.change({"aggregate": True})
-    processed(perceive, 0, 1)
+    process(perceive, 0, 1)
     controls.change({"flow": "lk", "aggregate": False})
-    processed(perceive, 2)
+    process(perceive, 2)
     assert calls == ["aggregates True", "aggregates False", "scale"]
 
 
 def test_nothing_is_taken_over_a_gap_nor_into_a_frozen_frame() -> None:
     perceive = stage(2)
     for index, marks in enumerate([{}, {}, {"after_gap": True}, {"frozen": True}, {}]):
-        perceive.process(_marked(index, **marks))
+        perceive.process(packet(index, **marks))
     assert given(perceive) == []
 
 
 @pytest.mark.parametrize("cuts", [True, False])
 def test_nothing_is_taken_from_another_scene(cuts: bool) -> None:
-    perceive = stage(2, policy=FixedInterval(2, cuts=cuts), flow=FakeFlow(), info=scenes.INFO)
+    perceive = scenes.stage(FixedInterval(2, cuts=cuts), aggregates=True)
     for index, scene in enumerate([0, 0, 1, 1, 1]):  # a cut just where a key frame is due
         perceive.process(scenes.packet(index, scene))
     (earlier,) = given(perceive)
@@ -298,7 +279,7 @@ def test_nothing_is_taken_from_another_scene(cuts: bool) -> None:
 
 
 def test_nothing_is_taken_along_a_broken_flow() -> None:
-    perceive = stage(2, flow=scenes.BrokenFlow((2,)), info=scenes.INFO)
+    perceive = scenes.stage(FixedInterval(2), scenes.BrokenFlow((2,)), aggregates=True)
     for index in range(5):
         perceive.process(scenes.packet(index))
     assert len(given(perceive)) == 1  # frame 4's; frame 2 runs by itself

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from fractions import Fraction
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from keywarp.engines.fake import FakeEngine
-from keywarp.flow.base import Image, PairEstimator, PairFlow, StepEstimator, StepFlow
-from keywarp.flow.fake import FakeFlow, FakePairFlow
+from keywarp.flow.base import Image, PairFlow
+from keywarp.flow.fake import FakePairFlow
 from keywarp.flow.keyframes import (
     AdaptiveQuality,
     AdaptiveShare,
@@ -20,59 +16,15 @@ from keywarp.flow.keyframes import (
     FixedInterval,
     KeyframePolicy,
 )
-from keywarp.models.base import Setup
 from keywarp.models.fake import FakeModel
-from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.frame import Frame
-from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
+from keywarp.pipeline.keys import PROPAGATION
 from keywarp.pipeline.packet import Packet
-from keywarp.pipeline.picture import Picture, Pixels
-from keywarp.pipeline.stage import StreamInfo
 from keywarp.pipeline.stages.propagate import Propagate
 
-WIDTH, HEIGHT = 80, 60
-INFO = StreamInfo("test", (WIDTH, HEIGHT), Fraction(25), Fraction(1, 25))
-
-
-def scene(seed: int) -> Pixels:
-    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
-    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-
-
-SCENES = [scene(seed) for seed in range(3)]
-
-
-def packet(index: int, number: int = 0, picture_type: str | None = None, after_gap: bool = False) -> Packet:
-    picture = Picture.from_bgr(SCENES[number])
-    frame = Frame(index, index, Fraction(1, 25), 0, picture, picture_type=picture_type, after_gap=after_gap)
-    return Packet(frame, ManualClock())
-
-
-class BrokenFlow(FakeFlow):
-    """Nothing moves, but that the flow of some frames is not a number."""
-
-    def __init__(self, broken: tuple[int, ...], value: float = np.nan) -> None:
-        super().__init__()
-        self._broken, self._value = broken, value
-
-    def step(self, previous: Image, current: Image) -> StepFlow:
-        found = super().step(previous, current)
-        assert isinstance(current, Frame)
-        if current.index in self._broken:
-            found.field[2, 3, 0] = self._value
-        return found
-
-
-def stage(
-    policy: KeyframePolicy, flow: StepEstimator | PairEstimator | None = None, **options: Any
-) -> Propagate[Any]:
-    model = options.pop("model", None) or FakeModel()
-    setup = options.pop("setup", None) or Setup(FakeEngine({}))
-    made = Propagate(model, setup, policy=policy, steps=flow or FakeFlow(), result=SEGMENTATION, **options)
-    made.open(INFO)
-    return made
+from .scenes import BrokenFlow, packet, stage
+from .staging import LateRunner
 
 
 def causes(perceive: Propagate[Any], packets: list[Packet]) -> dict[int, str | None]:
@@ -161,31 +113,13 @@ def test_flow_that_is_always_broken_is_per_frame_inference() -> None:
     assert list(causes(stage(FixedInterval(5), BrokenFlow((1, 2, 3))), packets)) == [0, 1, 2, 3]
 
 
-class Background:
-    """Leaves it to the test when the full runs after the first are done."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Future[Any], Any]] = []
-        self._started = 0
-
-    def submit(self, work: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._started += 1
-        if self._started in (1, 3):
-            future.set_result(work())
-        else:
-            self.waiting.append((future, work))
-        return future
-
-
 @pytest.mark.parametrize(("kind", "number"), [("nan", 0), ("cut", 1)])
 def test_a_full_run_under_way_is_given_up_where_nothing_leads_on(kind: str, number: int) -> None:
-    runner = Background()
+    runner = LateRunner(at_once=(1, 3))
     flow = BrokenFlow((4,) if kind == "nan" else ())
     perceive = stage(FixedInterval(3), flow, runner=runner)
     causes(perceive, [packet(index) for index in range(4)])
-    (future, work), *_ = runner.waiting
-    future.set_result(work())  # finished, but of a frame from before
+    runner.waiting[0]()  # finished, but of a frame from before
     after = [packet(4, number), packet(5, number)]
     assert causes(perceive, after) == {4: kind}
     assert after[1][PROPAGATION].key_index == 4
@@ -222,11 +156,10 @@ def test_a_broken_answer_for_a_key_frame_that_has_just_finished() -> None:
                 found.field[0, 0, 1] = np.nan
             return found
 
-    runner = Background()
+    runner = LateRunner(at_once=(1, 3))
     perceive = stage(FixedInterval(3), Broken(lambda key, now: (0.0, 0.0)), runner=runner)
     assert list(causes(perceive, [packet(index) for index in range(4)])) == [0]
-    (future, work), *_ = runner.waiting
-    future.set_result(work())
+    runner.waiting[0]()
     after = [packet(4), packet(5)]
     assert causes(perceive, after) == {4: "nan"}
     assert (after[1][PROPAGATION].key_index, after[1][PROPAGATION].age) == (4, 1)

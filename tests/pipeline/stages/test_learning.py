@@ -7,18 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keywarp.engines.fake import FakeEngine
 from keywarp.flow.fake import FakeFlow, FakePairFlow
 from keywarp.flow.keyframes import Cause, FixedInterval, Signals
-from keywarp.models.base import Setup
 from keywarp.models.fake import FakeModel
 from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION
 from keywarp.pipeline.picture import Picture
 
-from .test_key_causes import HEIGHT, SCENES, WIDTH, BrokenFlow, packet, stage
-from .test_propagate import LateRunner
+from .scenes import HEIGHT, SCENES, WIDTH, BrokenFlow, packet, stage
+from .staging import LateRunner
 
 
 class Pupil(FixedInterval):
@@ -126,9 +124,7 @@ def test_what_was_learnt_is_forgotten_at_gaps_and_levels_and_kept_at_cuts_and_fl
 
 
 def test_a_broken_flow_is_logged_once_a_frame(caplog: pytest.LogCaptureFixture) -> None:
-    perceive = stage(
-        FixedInterval(3), BrokenFlow((3,)), compares=True, setup=Setup(FakeEngine({}), aggregates=True)
-    )
+    perceive = stage(FixedInterval(3), BrokenFlow((3,)), compares=True, aggregates=True)
     for index in range(5):
         perceive.process(packet(index))
     assert len(caplog.messages) == 1

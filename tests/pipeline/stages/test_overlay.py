@@ -139,15 +139,20 @@ def test_any_size_gets_every_pixel_tinted_and_panels_that_fit(size: tuple[int, i
         assert covered > 0.02
 
 
-def test_pictures_in_bgr_and_other_formats_work(rng: np.random.Generator) -> None:
-    labels = np.zeros((47, 63), np.uint8)
-    bgr = Picture.from_bgr(rng.integers(0, 256, (47, 63, 3), np.uint8))
-    ten_bit = Picture.from_av(gray_frame((63, 47)).reformat(format="yuv422p10le"))
-    for picture in (bgr, ten_bit):
-        clock = ManualClock()
-        packet = make_packet(picture, labels, clock)
-        Overlay(clock).process(packet)
-        assert packet[OVERLAY].size == (63, 47)
+@pytest.mark.parametrize("pixel_format", ["bgr", "rgb24", "nv12", "yuv444p", "yuv422p10le", "gray"])
+def test_pictures_in_bgr_and_other_formats_are_shown_as_they_are(pixel_format: str) -> None:
+    rows, columns = np.mgrid[:47, :63]
+    bgr = np.stack([60 + 2 * columns, 220 - 3 * rows, 30 + columns + 2 * rows], axis=-1).astype(np.uint8)
+    if pixel_format == "bgr":
+        picture = Picture.from_bgr(bgr)
+    else:
+        frame = av.VideoFrame.from_ndarray(bgr, "bgr24")
+        picture = Picture.from_av(frame.reformat(format=pixel_format))
+    clock = ManualClock()
+    packet = make_packet(picture, np.full((47, 63), VOID, np.uint8), clock)
+    Overlay(clock).process(packet)
+    assert np.abs(packet[OVERLAY].bgr.astype(int) - picture.bgr).max() <= ROUNDING
+    assert np.ptp(picture.bgr) > 80
 
 
 def test_without_16_bit_tables_the_result_is_the_same(
@@ -174,15 +179,18 @@ def test_old_opencv_writes_with_strokes(monkeypatch: pytest.MonkeyPatch) -> None
     assert mask.shape[0] == 15
 
 
-def test_several_models_lie_over_one_another() -> None:
+def test_of_several_models_the_first_is_shown() -> None:
     clock = ManualClock()
-    packet = make_packet(Picture.from_av(gray_frame((64, 48))), np.full((48, 64), 8, np.uint8), clock)
-    packet[SEGMENTATION.of("other")] = SegmentationMap(np.full((48, 64), VOID, np.uint8), CAMVID)
-    stage = Overlay(clock, models=[None, "other"], legend=False, hud=False)
-    assert [key.name for key in stage.reads] == ["segmentation", "segmentation.other"]
+    left = np.full((48, 64), VOID, np.uint8)
+    left[:, :32] = 8
+    packet = make_packet(Picture.from_av(gray_frame((64, 48))), left, clock)
+    packet[SEGMENTATION.of("2-other")] = SegmentationMap(np.full((48, 64), 3, np.uint8), CAMVID)
+    stage = Overlay(clock, legend=False, hud=False)
+    assert [key.name for key in stage.reads] == ["segmentation"]
     stage.process(packet)
-    alone = overlaid(gray_frame((64, 48)), np.full((48, 64), 8, np.uint8))
-    assert np.array_equal(packet[OVERLAY].bgr, alone.bgr)
+    found, below = packet[OVERLAY].bgr, packet.frame.picture.bgr
+    assert np.all(found[:, :31, 0].astype(int) - below[:, :31, 0] > 30)  # a car's blue
+    assert np.array_equal(found[:, 34:], below[:, 34:])
 
 
 def test_the_display_changes_with_key_frames_and_the_legend_with_classes() -> None:
@@ -302,5 +310,5 @@ def test_a_stream_may_begin_with_a_frozen_picture() -> None:
     overlay.process(packet)
     assert packet[OVERLAY].size == (640, 360)
     readings = Readings()
-    readings.observe(packet, None, clock.now_ns())
+    readings.observe(packet, packet[PROPAGATION], clock.now_ns())
     assert readings.frozen_s == 0

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
-from keywarp.engines.fake import FakeEngine
+from keywarp.engines.errors import ModelError
 from keywarp.flow.fake import FakeFlow
-from keywarp.flow.keyframes import FixedInterval
-from keywarp.models.base import KeyOutput, Setup
+from keywarp.models.base import KeyOutput, Level
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import VOID
-from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.controls import Controls, Knobs
-from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW, Propagation
-from keywarp.pipeline.packet import Packet
-from keywarp.pipeline.picture import Picture
-from keywarp.pipeline.stage import StreamInfo
 from keywarp.pipeline.stages.keyslot import KeySlot, SlotState
-from keywarp.pipeline.stages.propagate import Propagate
 
-WIDTH, HEIGHT = 40, 20
-INFO = StreamInfo("test", (WIDTH, HEIGHT), Fraction(25), Fraction(1, 25))
-
-
-def packet(index: int) -> Packet:
-    """A frame whose blue channel is 1 in columns that move two pixels a frame to the right."""
-    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    left = 4 + 2 * index
-    pixels[:, left : left + 6, 0] = 1
-    return Packet(Frame(index, index, Fraction(1, 25), 0, Picture.from_bgr(pixels)), ManualClock())
-
-
-def stage(interval: int, flow: FakeFlow | None = None, **options: Any) -> Propagate[Any]:
-    made = Propagate(
-        options.pop("model", None) or FakeModel(),
-        Setup(FakeEngine({})),
-        policy=FixedInterval(interval),
-        steps=flow or FakeFlow(2.0, 0.0),
-        result=options.pop("result", SEGMENTATION),
-        **options,
-    )
-    made.open(INFO)
-    return made
-
-
-def run(perceive: Propagate[Any], count: int) -> list[Packet]:
-    packets = [packet(index) for index in range(count)]
-    for each in packets:
-        perceive.process(each)
-    return packets
+from .staging import HEIGHT, WIDTH, LateRunner, packet, process, run, stage
 
 
 def test_interval_one_is_per_frame_inference_without_flow() -> None:
@@ -117,23 +77,6 @@ def test_an_error_of_the_model_comes_out_of_process() -> None:
         run(perceive, 3)
 
 
-class LateRunner:
-    """Finishes the first run at once, and later ones when told to: a key frame computed in the background."""
-
-    def __init__(self) -> None:
-        self._started = 0
-        self.waiting: list[Callable[[], None]] = []
-
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._started += 1
-        if self._started == 1:
-            future.set_result(work())
-        else:
-            self.waiting.append(lambda: future.set_result(work()))
-        return future
-
-
 def test_while_a_key_frame_is_computed_the_old_one_serves_and_the_flow_goes_on() -> None:
     runner = LateRunner()
     perceive = stage(3, runner=runner)
@@ -149,43 +92,27 @@ def test_while_a_key_frame_is_computed_the_old_one_serves_and_the_flow_goes_on()
         np.testing.assert_array_equal(each[SEGMENTATION].labels, truth, err_msg=f"frame {index}")
 
 
-class LaterRunner:
-    """Leaves it to the test when the work is done."""
-
-    def __init__(self) -> None:
-        self.future: Future[Any] = Future()
-
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        return self.future
-
-
 def test_a_slot_goes_from_requested_to_running_to_finished() -> None:
     slot: KeySlot[Any] = KeySlot(packet(0).frame)
     with pytest.raises(RuntimeError, match="has not been started"):
         _ = slot.output
-    with pytest.raises(RuntimeError, match="no flow leads to it"):
+    with pytest.raises(RuntimeError, match="it is the key frame itself"):
         _ = slot.flow
-    runner = LaterRunner()
+    runner = LateRunner(at_once=())
     seen = [slot.state]
-    slot.run(runner, lambda: KeyOutput(None, {}))
+    slot.run(runner, lambda: KeyOutput(None, {"features": np.zeros(1)}))
     seen.append(slot.state)
-    runner.future.set_result(KeyOutput(None, {"features": np.zeros(1)}))
+    runner.waiting[0]()
     seen.append(slot.state)
     assert seen == [SlotState.REQUESTED, SlotState.RUNNING, SlotState.FINISHED]
     assert "features" in slot.output.carried
-
-
-def _marked(index: int, **marks: bool) -> Packet:
-    made = packet(index)
-    made.frame = replace(made.frame, **marks)  # type: ignore[arg-type]
-    return made
 
 
 def test_a_frozen_frame_gets_the_last_result_and_nothing_runs() -> None:
     perceive = stage(10)
     first, second = run(perceive, 2)
     calls = list(perceive.model.calls)  # type: ignore[attr-defined]
-    frozen = _marked(1, frozen=True)
+    frozen = packet(1, frozen=True)
     perceive.process(frozen)
     assert frozen[SEGMENTATION] is second[SEGMENTATION]
     assert frozen[PROPAGATION] == second[PROPAGATION]
@@ -199,7 +126,7 @@ def test_a_frozen_frame_gets_the_last_result_and_nothing_runs() -> None:
 def test_after_a_gap_the_next_frame_is_a_key_frame() -> None:
     perceive = stage(10)
     run(perceive, 3)
-    after = _marked(40, after_gap=True)
+    after = packet(40, after_gap=True)
     perceive.process(after)
     assert after[PROPAGATION] == Propagation(True, 0, 40, "gap")
     assert STEP_FLOW not in after
@@ -244,3 +171,34 @@ def test_a_flow_that_the_controls_change_to_keeps_the_grid() -> None:
     controls.change({"flow": "dis:fast"})
     width, height = run(small, 2)[1][STEP_FLOW].size
     assert run(large, 2)[1][STEP_FLOW].size == (2 * width, 2 * height)
+
+
+def test_a_level_that_cannot_be_leaves_everything_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    class Damaged(FakeModel):
+        def change(self, level: Level, *, aggregates: bool) -> None:
+            if level == "features":
+                raise ModelError("the part 'warp_head' is damaged")
+            super().change(level, aggregates=aggregates)
+
+    controls = Controls(Knobs(interval=4, level="result"))
+    perceive = stage(4, model=Damaged(), level="result", controls=controls)
+    process(perceive, 0, 1)
+    controls.change({"level": "features"})
+    found = process(perceive, 2, 3, 4)
+    assert [each[PROPAGATION].age for each in found] == [2, 3, 0]
+    assert caplog.messages == ["level stays 'result': the part 'warp_head' is damaged"]
+
+
+@pytest.mark.parametrize("name", ["source", "codec"])
+def test_a_flow_that_does_not_suit_the_stream_is_refused_in_the_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    controls = Controls(Knobs(interval=4))
+    perceive = stage(4, controls=controls)
+    process(perceive, 0, 1)
+    controls.change({"flow": name})
+    found = process(perceive, 2, 3)
+    assert [each[PROPAGATION].age for each in found] == [2, 3]
+    (line,) = caplog.messages
+    assert line.startswith(f"flow stays 'fake': flow '{name}' is")
+    assert line.endswith("use --flow lk")

@@ -10,37 +10,21 @@ import numpy as np
 import pytest
 
 from keywarp.engines.errors import ModelError, UsageError
-from keywarp.engines.fake import FakeEngine
 from keywarp.flow.base import PairSetup, Size
 from keywarp.flow.fake import FakeFlow, FakePairFlow
-from keywarp.flow.keyframes import FixedInterval
-from keywarp.models.base import Setup
 from keywarp.models.fake import FakeModel
 from keywarp.pipeline.controls import Controls, Knobs
 from keywarp.pipeline.keys import PROPAGATION, SEGMENTATION, STEP_FLOW
 from keywarp.pipeline.packet import Packet
-from keywarp.pipeline.stages import propagate as stage_module
+from keywarp.pipeline.stages import means as stage_module
 from keywarp.pipeline.stages.propagate import Propagate
 
-from .test_propagate import INFO, LateRunner, packet, run
-
-
-def motion(key: Any, current: Any) -> tuple[float, float]:
-    """Of the pictures of :func:`packet`: two pixels a frame to the right."""
-    return 2.0 * (current.index - key.index), 0.0
+from . import staging
+from .staging import LateRunner, motion, packet, process, run
 
 
 def stage(interval: int, flow: Any = None, **options: Any) -> Propagate[Any]:
-    made = Propagate(
-        options.pop("model", None) or FakeModel(),
-        Setup(FakeEngine({}), level=options.pop("level", "features"), fused=False),
-        policy=FixedInterval(interval),
-        steps=flow or FakePairFlow(motion),
-        result=SEGMENTATION,
-        **options,
-    )
-    made.open(INFO)
-    return made
+    return staging.stage(interval, flow or FakePairFlow(motion), **options)
 
 
 def assert_right(packets: list[Packet]) -> None:
@@ -117,11 +101,11 @@ def test_the_controls_change_between_steps_and_pairs(flows: Mapping[str, Any]) -
     perceive = stage(10, flows["dis"], controls=controls)
     packets = run(perceive, 3)
     controls.change({"flow": "source"})  # to pairs: the key frame serves on
-    packets += [_process(perceive, index) for index in (3, 4)]
+    packets += process(perceive, 3, 4)
     assert [p[PROPAGATION].is_key for p in packets] == [True, False, False, False, False]
     assert flows["source"].calls == ["open", "pair", "pair"]
     controls.change({"flow": "dis"})  # to steps: a chain begins at a key frame
-    packets += [_process(perceive, index) for index in (5, 6, 7)]
+    packets += process(perceive, 5, 6, 7)
     assert [p[PROPAGATION].is_key for p in packets[5:]] == [True, False, False]
     assert flows["source"].calls[-1] == "close"
     assert_right(packets)
@@ -132,7 +116,7 @@ def test_from_one_flownet_to_another_the_key_frame_serves_on(flows: Mapping[str,
     perceive = stage(10, flows["source"], controls=controls)
     packets = run(perceive, 3)
     controls.change({"flow": "dis:fast"})
-    packets += [_process(perceive, index) for index in (3, 4)]
+    packets += process(perceive, 3, 4)
     assert [p[PROPAGATION].age for p in packets] == [0, 1, 2, 3, 4]
     assert flows["source"].calls == ["open", "pair", "pair", "close"]
     assert flows["dis:fast"].calls == ["open", "pair", "pair"]
@@ -150,7 +134,7 @@ def test_a_flownet_whose_scale_map_the_model_refuses_is_closed_again(
     perceive = stage(10, flows["dis"], controls=controls, model=Plain())
     packets = run(perceive, 2)
     controls.change({"flow": "dis:fast"})
-    packets += [_process(perceive, index) for index in (2, 3)]
+    packets += process(perceive, 2, 3)
     assert "flow stays 'fake'" in caplog.text
     assert flows["dis:fast"].calls == ["open", "close"]
     assert_right(packets)
@@ -163,7 +147,7 @@ def test_a_change_of_level_brings_the_scale_map_or_leaves_it(flows: Mapping[str,
     run(perceive, 2)
     assert flow.scale_channels is None
     controls.change({"level": "features"})
-    _process(perceive, 2)
+    process(perceive, 2)
     assert flow.scale_channels == 1
     assert "scale" in model.calls
 
@@ -186,7 +170,7 @@ def test_a_flow_that_cannot_take_the_stream_is_an_error_at_first_and_no_change_l
     packets = run(perceive, 2)
     controls.change({"flow": "source"})
     with caplog.at_level(logging.WARNING):
-        packets += [_process(perceive, index) for index in (2, 3)]
+        packets += process(perceive, 2, 3)
     assert "flow stays 'fake': pictures of at least 64x64" in caplog.text
     assert not packets[-1][PROPAGATION].is_key
     assert_right(packets)
@@ -199,9 +183,3 @@ def test_a_model_that_takes_no_scale_map_says_so() -> None:
 
     with pytest.raises(ModelError, match="'fake' takes no scale map"):
         stage(3, FakePairFlow(motion, scale=1.0), model=Plain())
-
-
-def _process(perceive: Propagate[Any], index: int) -> Packet:
-    made = packet(index)
-    perceive.process(made)
-    return made
