@@ -115,6 +115,14 @@ class Picture:
         return Picture(av_frame=self._av, bgr=self._bgr)
 
     @property
+    def given_bytes(self) -> int:
+        """How much memory the pixels take as they came, without the other forms."""
+        if self._bgr is not None:
+            return self._bgr.nbytes
+        assert self._av is not None
+        return sum(plane.buffer_size for plane in self._av.planes)
+
+    @property
     def bgr(self) -> Pixels:
         """(H, W, 3) uint8 BGR, C-contiguous, as OpenCV has it."""
         return self._once("bgr", self._make_bgr)

@@ -20,7 +20,8 @@ import typer
 from keywarp.models.card import BUNDLED
 from keywarp.models.datasets import labels_beside, parse_data
 from keywarp.pipeline.cli import main
-from keywarp.pipeline.cli.app import app, with_default_serve
+from keywarp.pipeline.cli.app import app
+from keywarp.pipeline.cli.main import with_default_serve
 
 from .pipeline.labelled import mixed, write_chairs, write_labels, write_pairs
 from .pipeline.sources.films import pictures, write_film

@@ -1,5 +1,5 @@
 """The command line. The only part of keywarp that prints."""
 
-from .app import main
+from .main import main
 
 __all__ = ["main"]

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from keywarp import __version__
-from keywarp.engines.errors import KeywarpError
 
-from .usage import WrongUsage, usage_error
+from .options import (
+    Aggregate,
+    Agreement,
+    Assignments,
+    Config,
+    DeliveryMode,
+    Encoder,
+    Engine,
+    Flow,
+    Interval,
+    Level,
+    LogFormat,
+    MaxAge,
+    Model,
+    Policy,
+    Precision,
+    Quiet,
+    Rate,
+    Report,
+    Serve,
+    SinkTexts,
+    Size,
+    Threads,
+    Token,
+)
 
 app = typer.Typer(
     name="keywarp",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-DEFAULT_PAGE = "127.0.0.1:8080"
-# What may follow --serve and is no source, as csi:0 is.
-_ADDRESS = re.compile(r"(?!csi:)[^/\s]*:\d+|\d{4,5}")
 
 
 def _show_version(wanted: bool) -> None:
@@ -41,70 +56,6 @@ def keywarp(
     ] = False,
 ) -> None:
     """Real-time video perception: full models on key frames, Deep Feature Flow between them."""
-
-
-# Options that `run` and `demo` share.
-Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
-Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")]
-Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
-Interval = Annotated[int | None, typer.Option(help="A key frame every so many frames; 1: every frame.")]
-Policy = Annotated[
-    str | None,
-    typer.Option(help="Which frames are key frames: fixed, adaptive[:share=0.1|:quality=92] or codec."),
-]
-Level = Annotated[str | None, typer.Option(help="features (warp features, run the head) or result.")]
-Aggregate = Annotated[
-    bool | None,
-    typer.Option(
-        "--aggregate/--no-aggregate",
-        help="Mix the features of each key frame with those of the one before it; default: for adaptive.",
-    ),
-]
-Agreement = Annotated[
-    bool | None,
-    typer.Option(
-        "--agreement/--no-agreement",
-        help="On each key frame compare what was carried there with its full run; report how far they agree.",
-    ),
-]
-Flow = Annotated[
-    str | None,
-    typer.Option(
-        help="lk, lk:quick, lk:fine, dis, dis:fast, dis:medium, codec, auto, source, flownet-inception, or a card."
-    ),
-]
-Size = Annotated[str | None, typer.Option(help="Scale the frames to WIDTHxHEIGHT.")]
-Rate = Annotated[float | None, typer.Option(help="Frames per second of a camera or a folder of pictures.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads in all; default: every core.")]
-SinkTexts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--sink",
-        help="FILE.mp4|mkv|mov, FILE.jsonl, png:FOLDER, record:FOLDER, rtsp://HOST:PORT/PATH, webhook:URL, "
-        "mqtt://HOST/TOPIC, window, null and more (docs/outputs.md); repeat for several.",
-    ),
-]
-Encoder = Annotated[str | None, typer.Option(help="FFmpeg encoder as NAME:PRESET, such as libx264:veryfast.")]
-Serve = Annotated[
-    str | None,
-    typer.Option(metavar="[HOST:PORT]", help="Show the live page; without a value at 127.0.0.1:8080."),
-]
-Token = Annotated[
-    str | None,
-    typer.Option(envvar="KEYWARP_TOKEN", help="What viewers of the page must know; made up beyond loopback."),
-]
-DeliveryMode = Annotated[
-    str | None,
-    typer.Option("--delivery", help="newest (live sources), every (files) or block: which frames go in."),
-]
-MaxAge = Annotated[
-    float | None, typer.Option("--max-age", help="Drop frames older than this when their turn comes, in ms.")
-]
-LogFormat = Annotated[str, typer.Option("--log", help="text, or json: one object a line on standard error.")]
-Report = Annotated[Path | None, typer.Option(help="Write the timing as JSON.")]
-Config = Annotated[str | None, typer.Option(help="A bundled configuration's name, or a YAML file.")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting: key=value, key dotted.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
 @app.command()
@@ -142,7 +93,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run a video, camera, stream or folder of pictures through the pipeline."""
-    from .run import log_as, run_command, run_several, serve_flags, settings_from
+    from .run import check_report, log_as, run_command
+    from .settings import serve_flags, settings_from
+    from .several import run_several
 
     log_as(log)
     flags: dict[str, Any] = {
@@ -165,6 +118,7 @@ def run(
         **serve_flags(serve),
     }
     settings = settings_from(config, flags, assignments or [], token)
+    check_report(report, config)
     if len(sources) > 1:
         raise typer.Exit(run_several(sources, settings, report, quiet))
     raise typer.Exit(run_command(sources[0], settings, report, quiet))
@@ -184,7 +138,8 @@ def demo(
 
     With --serve it goes on for ever, live, on the page.
     """
-    from .run import run_command, serve_flags, settings_from
+    from .run import run_command
+    from .settings import serve_flags, settings_from
 
     if serve is not None:
         settings = settings_from(config, serve_flags(serve), [], token)
@@ -236,8 +191,8 @@ def evaluate(
 
     With --flow alone, or --data chairs:DIR or street:OPTIONS: score one or several flows (--flow lk,dis:fast).
     """
-    from .evaluate import Wanted, evaluate_command
-    from .flows import WantedFlows, evaluate_flows_command, is_about_flows
+    from .evaluate import Wanted
+    from .flows import evaluate_either
 
     flags: dict[str, Any] = {
         "models": [model],
@@ -249,23 +204,8 @@ def evaluate(
         "precision": precision,
         "threads": threads,
     }
-    if is_about_flows(data, flow, sequence):
-        others: dict[str, object] = {
-            "--sequence": sequence,
-            "--split": split,
-            "--labels": labels,
-            "--intervals": intervals,
-            "--policy": policy,
-            "--level": level,
-            "--aggregate": aggregate,
-            "--size": size,
-            "--sheet": sheet,
-        }
-        flags = {key: flags[key] for key in ("flow.method", "engine", "precision", "threads")}
-        evaluate_flows_command(WantedFlows(data, json), flags, others, assignments or [], quiet)
-        return
     wanted = Wanted(data, split, sequence, labels, intervals, policy, json, sheet)
-    evaluate_command(wanted, flags, assignments or [], quiet)
+    evaluate_either(wanted, flags, assignments or [], quiet)
 
 
 @app.command()
@@ -412,35 +352,3 @@ def train(
 
     flags = {"data": data, "out": out, "size": size, "epochs": epochs, "seed": seed}
     train_command(network, config, flags, assignments or [])
-
-
-def with_default_serve(words: list[str]) -> list[str]:
-    """The command line with an address after each ``--serve`` that has none."""
-    filled = []
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        filled.append(word)
-        if word == "--serve" and not _ADDRESS.fullmatch(following):
-            filled.append(DEFAULT_PAGE)
-    return filled
-
-
-def main() -> None:
-    """The entry point. Exit codes: 0 done, 2 wrong usage or input, 130 and 143 ended by SIGINT and SIGTERM."""
-    # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    words = sys.argv[1:]
-    try:
-        code = app(with_default_serve(words) or ["--help"], prog_name="keywarp", standalone_mode=False)
-    except WrongUsage as error:
-        _fail(usage_error(error, words))
-    except KeywarpError as error:
-        _fail(error)
-    except (KeyboardInterrupt, typer.Abort):  # which older typers make of it
-        sys.exit(130)
-    sys.exit(code if words else 2)
-
-
-def _fail(error: KeywarpError) -> NoReturn:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a library says
-    sys.exit(2)

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.card import network_names as flow_network_names
+from keywarp.flow.sizes import nearest
 from keywarp.models.networks.registry import network_names
-from keywarp.models.segmentation import nearest
 
 from .files import write_json
 from .networks import check_network_name, network_size

@@ -32,11 +32,13 @@ from keywarp.pipeline.curve.variants import check_intervals
 from keywarp.pipeline.curve.words import TITLE, film_name
 from keywarp.pipeline.evaluation import Subject
 from keywarp.pipeline.evaluation.sequence import INTERVALS
-from keywarp.pipeline.sinks.output import Claim, cannot_write, is_same
+from keywarp.pipeline.sinks.output import Claim, write_bytes
+from keywarp.pipeline.sinks.places import check_not_read, check_places
 
 from .files import write_json
+from .lists import intervals_in, words_in
 from .progress import progress
-from .run import settings_from
+from .settings import cards_among, cards_in, refuse_settings, settings_from
 
 _NAMES = ("curve.md", "curve.png", "curve.svg")
 _FLOWS = ("lk", "codec")
@@ -46,6 +48,7 @@ _INSTEAD = {
     "level": "name levels with --levels",
     "policy": "name policies with --policies",
     "sinks": "name the outputs' folder with --out",
+    "flow.method": "name flows with --flows",
 }
 
 
@@ -73,11 +76,13 @@ class WantedCurve:
 def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
     """Measure, print and write. What can be checked is checked before the first run."""
     settings = settings_from(None, flags, assignments)
-    _check_settings(settings)
-    intervals = _intervals(wanted.intervals)
-    policies = _words("--policies", wanted.policies) or list(_POLICIES)
-    levels = _words("--levels", wanted.levels) or list(LEVELS)
-    flows = _words("--flows", wanted.flows) or list(_FLOWS)
+    refuse_settings(settings, _INSTEAD, "a curve")
+    intervals = None if wanted.intervals is None else intervals_in(wanted.intervals)
+    policies = words_in("--policies", wanted.policies) or list(_POLICIES)
+    levels = words_in("--levels", wanted.levels) or list(LEVELS)
+    flows = words_in("--flows", wanted.flows) or list(_FLOWS)
+    check_places(map(str, wanted.outputs), wanted.video)
+    check_not_read(wanted.outputs, [*cards_in(settings), *cards_among(flows)])
     make_variants(flows, levels, policies, intervals or INTERVALS)
     subject = Subject(**settings)
     if subject.config.aggregate and "features" not in levels:
@@ -107,51 +112,10 @@ def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[
     console.print("wrote " + ", ".join(map(str, wanted.outputs)), highlight=False, markup=False)
 
 
-def _check_settings(settings: dict[str, Any]) -> None:
-    for name, instead in _INSTEAD.items():
-        if name in settings:
-            raise UsageError(f"'{name}' cannot be set for a curve; {instead}")
-        for entry in settings.get("models") or ():
-            if isinstance(entry, dict) and name in entry:
-                raise UsageError(f"a model's {name} cannot be set for a curve; {instead}")
-    if "method" in (settings.get("flow") or {}):
-        raise UsageError("'flow.method' cannot be set for a curve; name flows with --flows")
-
-
-def _words(option: str, text: str | None) -> list[str]:
-    """``a,b`` as words, each once; none where nothing is given. ``b:x=1,y=2`` is one word, with options."""
-    if text is None:
-        return []
-    parts = list[str]()
-    for part in map(str.strip, text.split(",")):
-        if parts and ":" in parts[-1] and "=" in part and ":" not in part:
-            parts[-1] += f",{part}"
-        else:
-            parts.append(part)
-    words = list(dict.fromkeys(parts))
-    if not all(words):
-        raise UsageError(f"{option} '{text}' has an empty name; write them with single commas between")
-    return words
-
-
-def _intervals(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    words = _words("--intervals", text)
-    for part in words:
-        if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part)):
-            raise UsageError(f"'{part}' in --intervals is no whole number of at least 1; write 1,2,5,10")
-    return sorted({int(part) for part in words})
-
-
 def _check_outputs(wanted: WantedCurve, film: Film) -> None:
     """Raise where an output cannot be written, or would take the place of what is read."""
     places = [*film.info.paths, *([] if wanted.labels is None else [wanted.labels])]
-    for path in wanted.outputs:
-        if any(is_same(path, place) or is_same(path.parent, place) for place in places):
-            raise UsageError(
-                f"output '{path}' would overwrite what is read, or lie among it; name another place with --out"
-            )
+    check_not_read(wanted.outputs, places)
     for path in wanted.outputs:
         Claim(path).give_up()  # found out before the work, without a trace
 
@@ -189,12 +153,4 @@ def _write(wanted: WantedCurve, curve: Curve, subject: Subject) -> None:
         (png, data.tobytes()),
         (svg, to_svg(drawing).encode()),
     ):
-        _write_bytes(path, content)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        write_bytes(path, content)

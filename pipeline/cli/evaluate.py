@@ -11,7 +11,7 @@ from rich.console import Console
 from keywarp.engines.errors import UsageError
 from keywarp.flow.build import wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
-from keywarp.models.datasets import PICTURE_SUFFIXES, Pair, find_pairs, parse_data
+from keywarp.models.datasets import Pair, find_pairs, parse_data
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.config import RunConfig
 from keywarp.pipeline.evaluation import (
@@ -26,18 +26,24 @@ from keywarp.pipeline.evaluation import (
 )
 from keywarp.pipeline.evaluation.policy import policy_frames
 from keywarp.pipeline.evaluation.report import report
-from keywarp.pipeline.evaluation.sequence import INTERVALS, check_intervals, total_frames
+from keywarp.pipeline.evaluation.sequence import (
+    INTERVALS,
+    aggregates_at_intervals,
+    check_intervals,
+    total_frames,
+)
 from keywarp.pipeline.evaluation.sheet import check_sheet, draw_sheet, write_sheet
 from keywarp.pipeline.picture import Pixels
-from keywarp.pipeline.sinks.output import Claim, is_same
-from keywarp.pipeline.sinks.places import check_places
+from keywarp.pipeline.sinks.output import Claim
+from keywarp.pipeline.sinks.places import check_not_read, check_places
 
 from .files import write_json
+from .lists import intervals_in
 from .progress import progress
-from .run import settings_from
 from .scores import print_classes, print_intervals, print_policy
+from .settings import cards_in, refuse_settings, settings_from
 
-_FIXED = {
+_INSTEAD = {
     "interval": "name intervals with --intervals",
     "policy": "name one with --policy",
     "sinks": "name outputs with --json and --sheet",
@@ -57,6 +63,11 @@ class Wanted:
     json: Path | None = None
     sheet: Path | None = None
 
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that are written."""
+        return [path for path in (self.json, self.sheet) if path is not None]
+
     def check(self) -> None:
         """Raise :class:`UsageError` where options are missing or have nothing to act on."""
         if self.data is None and self.sequence is None:
@@ -72,7 +83,7 @@ class Wanted:
                 raise UsageError(f"{option} belongs to {owner}, which is not given")
         if self.sheet is not None:
             check_sheet(self.sheet)
-        check_places([str(path) for path in (self.json, self.sheet) if path is not None], self.sequence)
+        check_places(map(str, self.outputs), self.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +115,11 @@ class _Found:
 def evaluate_command(wanted: Wanted, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
     """Evaluate, print tables, write files. What can be checked is checked before the first network runs."""
     wanted.check()
-    given = _read(wanted, settings_from(None, flags, assignments))
-    outputs = [path for path in (wanted.json, wanted.sheet) if path is not None]
-    _check_not_input(outputs, given.places)
+    settings = settings_from(None, flags, assignments)
+    check_not_read(wanted.outputs, cards_in(settings))
+    given = _read(wanted, settings)
+    outputs = wanted.outputs
+    check_not_read(outputs, given.places, "what is evaluated")
     console = Console(quiet=quiet)
     for path in outputs:
         Claim(path).give_up()  # found out before the work whether it can be written, without a trace
@@ -118,12 +131,7 @@ def evaluate_command(wanted: Wanted, flags: dict[str, Any], assignments: list[st
 
 
 def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
-    for name, instead in _FIXED.items():
-        if name in settings:
-            raise UsageError(f"'{name}' cannot be set for an evaluation; {instead}")
-    for entry in settings.get("models") or ():
-        if isinstance(entry, dict) and "interval" in entry:
-            raise UsageError(f"a model's interval cannot be set for an evaluation; {_FIXED['interval']}")
+    refuse_settings(settings, _INSTEAD, "an evaluation")
     if wanted.policy is not None:
         _policy(wanted.policy)
     subject = Subject(**settings)
@@ -132,22 +140,18 @@ def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
         return _Input(subject, pairs, None, [])
     vectors = wants_vectors(subject.config.flow.method)
     clip = read_clip(wanted.sequence, wanted.labels, subject.classes, vectors=vectors)
-    return _Input(subject, pairs, clip, parse_intervals(wanted.intervals, len(clip)), wanted.policy)
+    return _Input(subject, pairs, clip, _intervals(wanted.intervals, len(clip)), wanted.policy)
 
 
 def _policy(text: str) -> KeyframePolicy:
     return make_policy(text, RunConfig().interval)
 
 
-def parse_intervals(text: str | None, frames: int) -> list[int]:
-    """``1,2,5`` as numbers; None: the usual ones, as far as a clip of so many frames can have them."""
+def _intervals(text: str | None, frames: int) -> list[int]:
+    """Those that are asked for; None: the usual ones, as far as a clip of so many frames can have them."""
     if text is None:
         return [interval for interval in INTERVALS if interval <= frames]
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part)):
-            raise UsageError(f"'{part}' in --intervals is no whole number of at least 1; write 1,2,5,10")
-    return check_intervals(map(int, parts), frames)
+    return check_intervals(intervals_in(text), frames)
 
 
 def _pairs(wanted: Wanted, subject: Subject) -> list[Pair] | None:
@@ -156,16 +160,6 @@ def _pairs(wanted: Wanted, subject: Subject) -> list[Pair] | None:
     classes, folder = parse_data(wanted.data)
     subject.check_classes(classes)
     return find_pairs(folder, wanted.split)
-
-
-def _check_not_input(outputs: list[Path], places: set[Path]) -> None:
-    """Raise :class:`UsageError` where an output would take the place of what is evaluated, or be a part of it."""
-    for path in outputs:
-        is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-        if any(is_same(path, place) or (is_picture and is_same(path.parent, place)) for place in places):
-            raise UsageError(
-                f"output '{path}' would overwrite what is evaluated, or lie among it; give it another place"
-            )
 
 
 def _evaluate(given: _Input, console: Console) -> _Found:
@@ -180,7 +174,7 @@ def _evaluate(given: _Input, console: Console) -> _Found:
             with progress(console, "policy", policy_frames(given.subject, chosen, frames)) as tick:
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
-        in_all = total_frames(intervals, frames, aggregate=bool(given.subject.config.aggregate))
+        in_all = total_frames(intervals, frames, aggregate=aggregates_at_intervals(given.subject))
         with progress(console, "frames", in_all) as tick:
             sequence = evaluate_sequence(given.subject, given.clip, intervals, tick)
     return _Found(pictures, sequence, policy)
@@ -210,7 +204,7 @@ def _runs(subject: Subject) -> str:
 
 def _carried(subject: Subject) -> str:
     config = subject.config
-    aggregated = ", key frames aggregated" if config.aggregate else ""
+    aggregated = ", key frames aggregated" if aggregates_at_intervals(subject) else ""
     return f", by {config.models[0].level or config.level}, flow {config.flow.method}{aggregated}"
 
 

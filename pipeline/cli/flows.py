@@ -1,4 +1,4 @@
-"""``keywarp eval --flow`` on pictures with true flow."""
+"""``keywarp eval`` of flows by themselves, on pictures with true flow."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ from keywarp.pipeline.evaluation.flows import (
     flows_report,
 )
 from keywarp.pipeline.sinks.output import Claim
+from keywarp.pipeline.sinks.places import check_not_read
 
+from .evaluate import Wanted, evaluate_command
 from .files import write_json
+from .lists import words_in
 from .progress import progress
-from .run import settings_from
+from .settings import cards_among, settings_from
 
 _EXPLAINED = (
     "EPE: mean end-point error in pixels of the picture; Fl-all: percent of the pixels with more than 3 px and "
@@ -53,6 +56,20 @@ def is_about_flows(data: str | None, flow: str | None, sequence: str | None) -> 
     return flow is not None and sequence is None
 
 
+def evaluate_either(wanted: Wanted, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
+    """Evaluate what is asked for: a model, or flows by themselves."""
+    if not is_about_flows(wanted.data, flags["flow.method"], wanted.sequence):
+        evaluate_command(wanted, flags, assignments, quiet)
+        return
+    options = {
+        f"--{name}": getattr(wanted, name) for name in ("sequence", "split", "labels", "intervals", "policy")
+    }
+    options |= {f"--{name}": flags[name] for name in ("level", "aggregate", "size")}
+    own = {name: flags[name] for name in ("flow.method", "engine", "precision", "threads")}
+    flows = WantedFlows(wanted.data, wanted.json)
+    evaluate_flows_command(flows, own, {**options, "--sheet": wanted.sheet}, assignments, quiet)
+
+
 def evaluate_flows_command(
     wanted: WantedFlows, flags: dict[str, Any], others: dict[str, object], assignments: list[str], quiet: bool
 ) -> None:
@@ -60,11 +77,14 @@ def evaluate_flows_command(
     for option, value in others.items():
         if value is not None:
             raise UsageError(f"{option} belongs to a model's evaluation; flows have no use for it")
-    names = _names(flags.pop("flow.method"))
+    names = words_in("--flow", flags.pop("flow.method"))
     config = make_config(settings_from(None, flags, assignments))
+    names = names or [config.flow.method]
     spec = wanted.data or f"{STREET}:"
+    if wanted.json is not None:
+        check_not_read([wanted.json], cards_among(names))
     sets = flow_data(spec)
-    estimators, skipped = _estimators(names or [config.flow.method], config, sets)
+    estimators, skipped = _estimators(names, config, sets)
     console = Console(quiet=quiet)
     if wanted.json is not None:
         _check_not_data(wanted.json, spec)
@@ -78,16 +98,6 @@ def evaluate_flows_command(
     if wanted.json is not None:
         write_json(wanted.json, flows_report(spec, tables, skipped))
         console.print(f"wrote {wanted.json}", highlight=False, markup=False)
-
-
-def _names(text: str | None) -> list[str]:
-    """``lk,dis:fast`` as names, each once."""
-    if text is None:
-        return []
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not all(names):
-        raise UsageError(f"--flow '{text}' has an empty name; write lk,dis:fast")
-    return names
 
 
 def _estimators(
@@ -130,7 +140,7 @@ def _evaluate(
 
 
 def _check_not_data(path: Path, spec: str) -> None:
-    if spec.startswith(f"{CHAIRS}:") and path.suffix.lower() in (".ppm", ".flo"):
+    if spec.startswith(f"{CHAIRS}:") and path.resolve().suffix.lower() in (".ppm", ".flo"):
         raise UsageError(f"--json '{path}' has the name of a picture or a flow; give FILE.json")
 
 

@@ -14,8 +14,15 @@ from typing import Any
 from rich.console import Console
 
 from keywarp.engines.errors import KeywarpError, UsageError
+from keywarp.pipeline.config import make_config
 from keywarp.pipeline.run import Run
+from keywarp.pipeline.sinks.output import Claim
+from keywarp.pipeline.sinks.places import is_harmless, place_of
 from keywarp.pipeline.threads import available_cores
+
+from .files import write_json
+from .run import check_outputs, default_sink, notes_of
+from .signals import signals_stop
 
 NUMBER = "{n}"
 _LINE_S = 5.0
@@ -69,6 +76,27 @@ class Group:
             self.errors[member.number] = error
 
 
+def run_several(sources: list[str], settings: dict[str, Any], report: Path | None, quiet: bool) -> int:
+    """Run several sources side by side; the exit code is 2 where any of them failed."""
+    count = len(sources)
+    wanted = [settings_of(settings, number, count) for number in range(1, count + 1)]
+    if not settings.get("sinks") and not settings.get("serve"):
+        for own, text in zip(wanted, default_sinks(sources, default_sink), strict=True):
+            own["sinks"] = [text]
+    configs = [make_config(own) for own in wanted]
+    check_outputs(sources, configs, report)
+    runs = [Run(source, config) for source, config in zip(sources, configs, strict=True)]
+    claim = None if report is None else Claim(report)
+    group = Group([Member(number, run) for number, run in enumerate(runs, 1)])
+    console = Console(quiet=quiet)
+    with signals_stop(group) as caught:
+        group.run(Lines(group, console).tell)
+    if claim is not None:
+        write_json(claim.path, report_of(group))
+    code = finish(group, console)
+    return 128 + caught[0] if caught else code
+
+
 def settings_of(settings: dict[str, Any], number: int, count: int) -> dict[str, Any]:
     """The settings for source ``number`` of ``count``: its share of the threads, outputs and port of its own.
 
@@ -77,7 +105,7 @@ def settings_of(settings: dict[str, Any], number: int, count: int) -> dict[str, 
     own = dict(settings)
     own["threads"] = max(1, (settings.get("threads") or available_cores()) // count)
     sinks = [str(text) for text in settings.get("sinks") or ()]
-    fixed = [text for text in sinks if NUMBER not in text and text not in ("null", "null:overlay")]
+    fixed = [text for text in sinks if NUMBER not in text and not is_harmless(text)]
     if fixed:
         raise UsageError(
             f"output '{fixed[0]}' would be written by {count} sources at once; put {NUMBER} into its name, which "
@@ -131,11 +159,6 @@ def report_of(group: Group) -> dict[str, Any]:
     return {"sources": {str(member.number): member.run.report() for member in group.members}}
 
 
-def notes_of(run: Run) -> list[str]:
-    """What a user should know at the end of a run."""
-    return [*run.source.notes, *(note for sink in run.sinks for note in sink.notes)]
-
-
 def finish(group: Group, console: Console) -> int:
     """Say what was done and what went wrong; 2 where anything did."""
     for member in group.members:
@@ -150,9 +173,9 @@ def finish(group: Group, console: Console) -> int:
 
 
 def default_sinks(sources: list[str], default: Callable[[str], str]) -> list[str]:
-    """An output for each source that has none: the usual one, numbered where two would be the same."""
+    """An output for each source that has none: the usual one, numbered where two would write one file."""
     wanted = [default(source) for source in sources]
-    twice = {text for text, count in Counter(wanted).items() if count > 1}
+    twice = {text for text, count in Counter(wanted).items() if count > 1 and place_of(text) is not None}
     return [
         str(Path(text).with_stem(f"{Path(text).stem}-{number}")) if text in twice else text
         for number, text in enumerate(wanted, 1)

@@ -23,8 +23,8 @@ DEFAULT_FRAMES = 50
 """How many frames are used where there are no labels and nothing else is asked for."""
 
 _MOST_BYTES = 1 << 30
-# A decoded frame, the result of a run, the per-frame model's, and the truth.
-_BYTES_A_PIXEL = 5
+# A decoded frame of 8 bits a channel, the result of a run, the per-frame model's, and the truth.
+_BYTES_A_PIXEL = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def read_film(
         info = source.open()
         if info.live:
             raise UsageError(f"'{info.name}' is live; a curve runs the same frames many times: give a file")
-        found, notes = _read(info, source.frames(), first, wanted)
+        found, notes = _read(source, info, first, wanted)
         truth = None
         if isinstance(source, StreetSource) and classes.names == CAMVID.names:
             truth = [source.scene.frame(frame.index).classes for frame in found]
@@ -96,23 +96,25 @@ def _labelled(
     clip = read_clip(text, labels, classes, vectors=vectors)
     with closing(clip.source()) as source:
         info = source.open()
-        found, notes = _read(info, source.frames(), first, wanted)
+        found, notes = _read(source, info, first, wanted)
     truth = [clip.truth(first + number) for number in range(len(found))]
     return Film(clip.name, info, found, truth, first, notes)
 
 
 def _read(
-    info: StreamInfo, frames: Iterator[Frame], first: int, wanted: int | None
+    source: Source, info: StreamInfo, first: int, wanted: int | None
 ) -> tuple[list[Frame], tuple[str, ...]]:
+    """The frames from ``first`` on, and what a user should know of them."""
     width, height = info.size
     room = max(2, _MOST_BYTES // (width * height * _BYTES_A_PIXEL))
-    found = list(islice(frames, first, first + (room if wanted is None else min(room, wanted))))
+    last = first + (room if wanted is None else min(room, wanted))
+    found = list(islice(source.frames(), first, last))
     if not found:
         there = "no frames" if first == 0 else f"no frame {first} or later"
         raise UsageError(f"'{info.name}' has {there}; give a film with frames, or an earlier --start")
     cut = len(found) == room and (wanted is None or wanted > room)
-    notes = (f"only {room} frames of {width}x{height} fit into memory",) if cut else ()
-    return found, notes
+    notes = [f"only {room} frames of {width}x{height} fit into memory"] if cut else []
+    return found, (*notes, *source.notes)
 
 
 class _Fresh(Replay):

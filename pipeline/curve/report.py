@@ -8,6 +8,7 @@ from typing import Any
 
 from keywarp.flow.build import flow_kernel
 from keywarp.pipeline.evaluation import Subject
+from keywarp.pipeline.evaluation.plain import number, size_text
 
 from .measure import Curve, Measure, Point
 from .words import COLUMNS, MEANING, TIME, TITLE, aggregation_words, film_name, film_words, time_words
@@ -32,7 +33,7 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "name": film.name,
             "first_frame": film.first,
             "frames": len(film),
-            "size": _size(film.info.size),
+            "size": size_text(film.info.size),
             "rate": None if film.info.rate is None else float(film.info.rate),
         },
         "model": curve.model,
@@ -43,9 +44,9 @@ def curve_report(curve: Curve, subject: Subject) -> dict[str, Any]:
             "flow_kernel": next(
                 filter(None, (flow_kernel(flow, config.fused) for flow in curve.flows)), None
             ),
-            "size": _size(config.size),
-            "input_size": _size(config.models[0].size),
-            "flow_size": _size(config.flow.size),
+            "size": size_text(config.size),
+            "input_size": size_text(config.models[0].size),
+            "flow_size": size_text(config.flow.size),
             "aggregated": [", ".join(series) for series in curve.aggregated],
             "threads": config.threads,
         },
@@ -117,10 +118,10 @@ def _figures(curve: Curve, point: Point) -> dict[str, Any]:
         **_accuracy(curve.measure, point),
         "min_key_age": point.min_key_age,
         "key_share": point.key_share,
-        "time_ms": _number(point.time_ms),
-        "key_ms": _number(point.key_ms),
-        "propagated_ms": _number(point.propagated_ms),
-        "speedup": _number(curve.per_frame.time_ms / point.time_ms) if point.time_ms else None,
+        "time_ms": number(point.time_ms),
+        "key_ms": number(point.key_ms),
+        "propagated_ms": number(point.propagated_ms),
+        "speedup": number(curve.per_frame.time_ms / point.time_ms) if point.time_ms else None,
         "runs": point.runs,
         "timed_runs": point.timed_runs,
         "pareto": point in curve.front,
@@ -130,21 +131,13 @@ def _figures(curve: Curve, point: Point) -> dict[str, Any]:
 def _accuracy(measure: Measure, point: Point) -> dict[str, Any]:
     """Under the measure's own name, so that an agreement cannot be taken for an accuracy."""
     return {
-        measure: _number(point.accuracy),
-        f"min_{measure}": _number(point.min_accuracy),
-        **({"agreement_miou": _number(point.miou)} if measure == "agreement" else {}),
-        "ages": {str(age): _number(point.figure(scores)) for age, scores in point.ages.items()},
-        "phases": [_number(point.figure(scores)) for scores in point.phases],
+        measure: number(point.accuracy),
+        f"min_{measure}": number(point.min_accuracy),
+        **({"agreement_miou": number(point.miou)} if measure == "agreement" else {}),
+        "ages": {str(age): number(point.figure(scores)) for age, scores in point.ages.items()},
+        "phases": [number(point.figure(scores)) for scores in point.phases],
     }
 
 
 def _percent(value: float) -> str:
     return "-" if isnan(value) else f"{100 * value:.2f}"
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else float(value)
-
-
-def _size(size: tuple[int, int] | None) -> str | None:
-    return None if size is None else f"{size[0]}x{size[1]}"

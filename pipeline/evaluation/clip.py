@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,14 +19,15 @@ from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.sources.images import find_images, natural_order
 from keywarp.pipeline.sources.location import check_exists
 from keywarp.pipeline.sources.parse import open_source
-from keywarp.pipeline.sources.street import StreetSource
 from keywarp.pipeline.stage import StreamInfo
 
 from .pictures import PairSource
+from .streets import street_of
 
 _MOST_BYTES = 1 << 30
-# A decoded frame, the forms that models and flow ask of it, and its truth.
-_BYTES_A_PIXEL = 6
+_TRUTH_BYTES_A_PIXEL = 1
+# Where the source knows the exact step flow: two coordinates in float32, and whether they are valid.
+_STEP_BYTES_A_PIXEL = 9
 
 
 class Truth(Protocol):
@@ -57,7 +58,8 @@ class DrawnTruth:
 
 
 class Clip:
-    """Frames and their truth. Kept in memory where they fit into ``most_bytes``; read anew for each pass if not.
+    """Frames and their truth. Kept in memory as they were decoded, with the step flow that a source may know, where
+    that fits into ``most_bytes``; read anew for each pass if not.
 
     Reads everything once: raises :class:`UsageError` for labels that do not belong to the frames, and whatever
     the source raises.
@@ -78,9 +80,8 @@ class Clip:
         self._frames: list[Frame] = []
         with closing(make_source()) as source:
             self._info = source.open()
-            width, height = self._info.size
-            self._is_kept = len(labels) * width * height * _BYTES_A_PIXEL <= most_bytes
-            self._read(source)
+            self._is_kept = True
+            self._read(source, most_bytes)
         self._truth = [self._checked(label) for label in labels]
 
     def __len__(self) -> int:
@@ -101,10 +102,14 @@ class Clip:
         found = self._truth[index]
         return self._labels[index].read(self.classes) if found is None else found
 
-    def _read(self, source: Source) -> None:
-        count = 0
+    def _read(self, source: Source, most_bytes: int) -> None:
+        count, kept_bytes = 0, 0
         for count, frame in enumerate(source.frames(), 1):
-            if self._is_kept and count <= len(self._labels):
+            kept_bytes += _bytes_of(frame)
+            self._is_kept = kept_bytes <= most_bytes
+            if not self._is_kept:
+                self._frames.clear()
+            elif count <= len(self._labels):
                 self._frames.append(frame)
         if source.losses.total:
             raise UsageError(
@@ -170,20 +175,19 @@ def _street(text: str, labels: Path | None, classes: ClassSet) -> Clip:
         raise UsageError("street: has labels of its own; leave --labels out")
     if classes.names != CAMVID.names:
         raise UsageError(f"street: has the classes of '{CAMVID.name}', the model those of '{classes.name}'")
-    source = open_source(text)
-    assert isinstance(source, StreetSource)
-    length = source.scene.length
-    if length is None or source.is_live:
-        raise UsageError(
-            f"'{text}' cannot be run again and again; give it a length, such as street:length=300, and no live"
-        )
-    return Clip(
-        text, lambda: open_source(text), [DrawnTruth(source.scene, n) for n in range(length)], classes
-    )
+    scene, length = street_of(text)
+    return Clip(text, lambda: open_source(text), [DrawnTruth(scene, n) for n in range(length)], classes)
+
+
+def _bytes_of(frame: Frame) -> int:
+    """What it takes to keep a frame and its truth; but for motion vectors, which are few beside pixels."""
+    width, height = frame.size
+    each = _TRUTH_BYTES_A_PIXEL + (_STEP_BYTES_A_PIXEL if frame.step is not None else 0)
+    return frame.picture.given_bytes + width * height * each
 
 
 class Replay(Source):
-    """Frames that were read before."""
+    """Frames that were read before. What one pass makes of their pictures is gone after it."""
 
     def __init__(self, info: StreamInfo, frames: Sequence[Frame]) -> None:
         super().__init__()
@@ -194,8 +198,9 @@ class Replay(Source):
         return self._info
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, as they are."""
-        yield from self._frames
+        """The frames, as they came."""
+        for frame in self._frames:
+            yield replace(frame, picture=frame.picture.anew())
 
     def close(self) -> None:
         """Nothing to free."""

@@ -14,11 +14,10 @@ import numpy as np
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Field, Mask, StepFlow, readonly
 from keywarp.flow.flo import known, read_flo
-from keywarp.flow.scenes.street import StreetScene
 from keywarp.pipeline.frame import Frame, OnDemand
 from keywarp.pipeline.picture import Picture, Pixels
-from keywarp.pipeline.sources.parse import open_source
-from keywarp.pipeline.sources.street import StreetSource
+
+from .streets import street_of
 
 CHAIRS, STREET = "chairs", "street"
 KINDS = (CHAIRS, STREET)
@@ -132,12 +131,7 @@ class Street(FlowData):
     knows_step = True
 
     def __init__(self, options: str, distance: int) -> None:
-        source = open_source(options)
-        assert isinstance(source, StreetSource)
-        self._scene: StreetScene = source.scene
-        length = self._scene.length
-        if length is None:
-            raise UsageError(f"'{options}' never ends; give it a length, such as {STREET}:length=300")
+        self._scene, length = street_of(options)
         if not 1 <= distance < length:
             raise UsageError(
                 f"a distance of {distance} frames is not possible in a street of {length}; "

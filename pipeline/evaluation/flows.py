@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import ceil, isfinite
+from math import ceil
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from keywarp.engines.base import Engine
-from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Field, KeyFlow, PairEstimator, PairSetup, Size, StepEstimator, resize_field
+from keywarp.flow.build import check_suits
 from keywarp.flow.compose import extend
 from keywarp.flow.metrics import FlowError, flow_error
 from keywarp.flow.pair_net import FlowNetFlow
@@ -23,6 +23,7 @@ from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.threads import ThreadBudget
 
 from .flow_data import FlowData, FlowExample
+from .plain import number, size_text
 
 Estimator = StepEstimator | PairEstimator
 SCHEMA = "keywarp.flows/1"
@@ -125,14 +126,7 @@ def evaluate_flows(
 
 def check_flow(estimator: Estimator, data: FlowData) -> None:
     """Raise :class:`UsageError` where ``data`` has not what the estimator needs."""
-    if _needs_known_step(estimator) and not data.knows_step:
-        raise UsageError(
-            f"flow '{estimator.name}' is what a source itself knows, and '{data.name}' knows none; use --flow lk"
-        )
-    if isinstance(estimator, StepEstimator) and estimator.needs_vectors:
-        raise UsageError(
-            f"flow '{estimator.name}' is made of a video's motion vectors; '{data.name}' has none: use --flow lk"
-        )
+    check_suits(estimator, data.name, knows_step=data.knows_step)
 
 
 def _needs_known_step(estimator: Estimator) -> bool:
@@ -224,7 +218,7 @@ def flows_report(spec: str, tables: Sequence[FlowTable], skipped: Mapping[str, s
                 "name": table.data,
                 "distance": table.distance,
                 "examples": table.examples,
-                "size": _text(table.frame_size),
+                "size": size_text(table.frame_size),
                 "flows": [_figures(score) for score in table.scores],
             }
             for table in tables
@@ -237,20 +231,12 @@ def _figures(score: FlowScore) -> dict[str, Any]:
     return {
         "flow": score.flow,
         "way": score.way,
-        "epe_px": _number(score.error.epe_px),
-        "fl_all": _number(score.error.fl_all),
+        "epe_px": number(score.error.epe_px),
+        "fl_all": number(score.error.fl_all),
         "pixels": score.error.pixels,
-        "examples": {name: _number(error.epe_px) for name, error in score.by_example.items()},
-        "grid": None if score.size is None else _text(score.size),
+        "examples": {name: number(error.epe_px) for name, error in score.by_example.items()},
+        "grid": size_text(score.size),
         "time_ms": score.time_ms,
         "timed": score.timed,
         "gflops": score.gflops,
     }
-
-
-def _number(value: float) -> float | None:
-    return value if isfinite(value) else None
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"

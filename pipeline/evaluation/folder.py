@@ -12,6 +12,7 @@ from keywarp.models.datasets import Pair
 from keywarp.models.metrics import Scores
 
 from .pictures import PairSource
+from .sequence import aggregates_at_intervals
 from .subject import Subject
 
 
@@ -24,7 +25,7 @@ def evaluate_folder(
     ``tick`` is called after each. Raises :class:`UsageError` for files that are not as they should be, or hold
     no pixel with a class.
     """
-    if subject.config.aggregate:  # none of these pictures has anything to do with the one before it
+    if aggregates_at_intervals(subject):  # none of these pictures has anything to do with the one before it
         subject = subject.varied(aggregate=False)
     counts = subject.no_counts()
     for size, group in _by_size(pairs).items():

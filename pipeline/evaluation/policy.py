@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from statistics import fmean
 
-from keywarp.flow.keyframes import FixedInterval, KeyframePolicy
+from keywarp.flow.keyframes import KeyframePolicy
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.keys import PROPAGATION
 
 from .clip import Clip
-from .sequence import SequenceScores, phases_of
+from .sequence import SequenceScores, aggregates_at_intervals, phases_of
 from .subject import Subject
 
 
@@ -97,7 +97,7 @@ def policy_frames(subject: Subject, policy: KeyframePolicy, frames: int) -> int:
 
 def _alone_aggregates(subject: Subject, policy: KeyframePolicy) -> bool:
     """Whether the policy's key frames are aggregated, and those of fixed intervals are not."""
-    return subject.aggregates(policy) and not subject.aggregates(FixedInterval(1))
+    return subject.aggregates(policy) and not aggregates_at_intervals(subject)
 
 
 def _run(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan
 from typing import Any
 
 from keywarp.flow.build import flow_kernel
 from keywarp.models.metrics import CLASS_FIGURES, Scores
 
+from .plain import number, size_text
 from .policy import PolicyScores
-from .sequence import IntervalScores, SequenceScores
+from .sequence import IntervalScores, SequenceScores, aggregates_at_intervals
 from .subject import Subject
 
 
@@ -56,10 +56,10 @@ def settings_of(subject: Subject) -> dict[str, Any]:
         "fused": subject.model.fused,
         "flow_kernel": flow_kernel(config.flow.method, config.fused),
         "level": config.models[0].level or config.level,
-        "aggregate": config.aggregate,
-        "flow": {"method": config.flow.method, "size": _size(config.flow.size)},
-        "size": _size(config.size),
-        "input_size": _size(config.models[0].size),
+        "aggregate": None if config.aggregate is None else aggregates_at_intervals(subject),
+        "flow": {"method": config.flow.method, "size": size_text(config.flow.size)},
+        "size": size_text(config.size),
+        "input_size": size_text(config.models[0].size),
         "threads": config.threads,
     }
 
@@ -68,13 +68,13 @@ def figures(scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
     """All figures of one confusion matrix, and those of each class by its name."""
     by_class = {name: figure(scores) for name, figure in CLASS_FIGURES.items()}
     return {
-        "miou": _number(scores.miou),
-        "pixel_accuracy": _number(scores.pixel_accuracy),
-        "mean_accuracy": _number(scores.mean_accuracy),
-        "fw_iou": _number(scores.fw_iou),
-        "dice": _number(scores.dice),
+        "miou": number(scores.miou),
+        "pixel_accuracy": number(scores.pixel_accuracy),
+        "mean_accuracy": number(scores.mean_accuracy),
+        "fw_iou": number(scores.fw_iou),
+        "dice": number(scores.dice),
         "classes": {
-            name: {figure: _number(values[label]) for figure, values in by_class.items()}
+            name: {figure: number(values[label]) for figure, values in by_class.items()}
             for label, name in enumerate(names)
         },
     }
@@ -83,16 +83,16 @@ def figures(scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
 def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str, Any]:
     """The figures of one interval; costs are what is lost against the network on every frame."""
     return {
-        "miou": _number(scores.miou),
-        "spread": _number(scores.spread),
-        "pixel_accuracy": _number(scores.pixel_accuracy),
-        "cost": _number(per_frame_miou - scores.miou),
-        "min_miou": _number(scores.min_miou),
+        "miou": number(scores.miou),
+        "spread": number(scores.spread),
+        "pixel_accuracy": number(scores.pixel_accuracy),
+        "cost": number(per_frame_miou - scores.miou),
+        "min_miou": number(scores.min_miou),
         "min_key_age": scores.min_key_age,
-        "ages": [_number(age.miou) for age in scores.ages],
-        "phases": [_number(run.miou) for run in scores.phases],
-        "repeat_miou": _number(scores.repeat_miou),
-        "repeat_cost": _number(per_frame_miou - scores.repeat_miou),
+        "ages": [number(age.miou) for age in scores.ages],
+        "phases": [number(run.miou) for run in scores.phases],
+        "repeat_miou": number(scores.repeat_miou),
+        "repeat_cost": number(per_frame_miou - scores.repeat_miou),
     }
 
 
@@ -105,18 +105,10 @@ def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, 
         "name": policy.policy,
         "key_share": policy.share,
         "key_by_cause": dict(policy.by_cause),
-        "miou": _number(policy.scores.miou),
-        "pixel_accuracy": _number(policy.scores.pixel_accuracy),
-        "cost": _number(sequence.per_frame.miou - policy.scores.miou),
-        "fixed_miou": _number(fixed),
-        "gain": _number(alike - fixed),
-        "aggregation_gain": None if policy.unaggregated is None else _number(found - alike),
+        "miou": number(policy.scores.miou),
+        "pixel_accuracy": number(policy.scores.pixel_accuracy),
+        "cost": number(sequence.per_frame.miou - policy.scores.miou),
+        "fixed_miou": number(fixed),
+        "gain": number(alike - fixed),
+        "aggregation_gain": None if policy.unaggregated is None else number(found - alike),
     }
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else float(value)
-
-
-def _size(size: tuple[int, int] | None) -> str | None:
-    return None if size is None else f"{size[0]}x{size[1]}"

@@ -97,6 +97,11 @@ def check_intervals(intervals: Iterable[int], frames: int) -> list[int]:
     return wanted
 
 
+def aggregates_at_intervals(subject: Subject) -> bool:
+    """Whether the key frames of fixed intervals take in those before them."""
+    return subject.aggregates(FixedInterval(1))
+
+
 def evaluate_sequence(
     subject: Subject,
     clip: Clip,
@@ -110,7 +115,7 @@ def evaluate_sequence(
     subject.check_classes(clip.classes)
     wanted = check_intervals(intervals, len(clip))
     repeats = _Repeats(subject, wanted)
-    alone = subject.varied(aggregate=False) if subject.aggregates(FixedInterval(1)) else subject
+    alone = subject.varied(aggregate=False) if aggregates_at_intervals(subject) else subject
     per_frame = _run(alone, clip, FixedInterval(1), tick, repeats.add)
     if not any(counts.any() for counts in per_frame):
         raise UsageError(
@@ -133,7 +138,9 @@ def evaluate_sequence(
 
 
 def total_frames(intervals: Iterable[int], frames: int, *, aggregate: bool = False) -> int:
-    """How many frames :func:`evaluate_sequence` runs; ``aggregate``: the setting of its subject."""
+    """How many frames :func:`evaluate_sequence` runs; ``aggregate``: whether its subject
+    :func:`aggregates_at_intervals`.
+    """
     return frames * (sum(len(phases_of(interval)) for interval in {1, *intervals}) + aggregate)
 
 

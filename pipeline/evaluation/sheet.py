@@ -9,7 +9,7 @@ import cv2
 
 from keywarp.engines.errors import UsageError
 from keywarp.pipeline.picture import Pixels
-from keywarp.pipeline.sinks.output import cannot_write, make_folder
+from keywarp.pipeline.sinks.output import write_bytes
 from keywarp.pipeline.stages.style import KEY, QUIET
 from keywarp.pipeline.stages.text import BOLD
 
@@ -40,13 +40,9 @@ def check_sheet(path: Path) -> None:
 def write_sheet(path: Path, pixels: Pixels) -> None:
     """Write a sheet as the picture that its name says. Raises :class:`SinkError` where there is no way to."""
     check_sheet(path)
-    make_folder(path.parent)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() != ".png" else []
     _, data = cv2.imencode(path.suffix.lower(), pixels, quality)
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    write_bytes(path, data.tobytes())
 
 
 def draw_sheet(subject: Subject, clip: Clip, interval: int, title: str, note: str) -> Pixels:

@@ -32,6 +32,15 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, and make its folder. Raises :class:`SinkError` where there is no way to."""
+    make_folder(path.parent)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 class Claim:
     """A path that can be written: its folder exists, the file may be opened. Existing content stays for now."""
 

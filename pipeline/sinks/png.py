@@ -17,7 +17,8 @@ from .output import Claim, is_same, make_folder, ran_out, remove_empty
 
 # Level 1 takes a fifth of the time of OpenCV's default, and label maps stay small.
 _ENCODING = (cv2.IMWRITE_PNG_COMPRESSION, 1)
-_NAME = re.compile(r"\d{6,}\.png")
+NUMBERED = re.compile(r"\d{6,}\.png")
+"""The names of the pictures."""
 
 
 class PngSink(Sink):
@@ -47,7 +48,7 @@ class PngSink(Sink):
 
     def _check_not_source(self, info: StreamInfo) -> None:
         for source in info.paths:
-            is_replaced = _NAME.fullmatch(source.name) is not None and is_same(self._folder, source.parent)
+            is_replaced = NUMBERED.fullmatch(source.name) is not None and is_same(self._folder, source.parent)
             if is_replaced or is_same(self._folder, source):
                 raise SinkError(
                     f"label maps in '{self._folder}' would replace pictures of the source '{info.name}'; "

@@ -509,6 +509,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp
     write_film(tmp_path / "clip.mp4", pictures(6, (64, 48)))
     write_labels(tmp_path / "labels", [flat(3, SIZE)] * 6)
     write_labels(tmp_path / "few", [flat(3, SIZE)] * 5)
+    (tmp_path / "link.json").symlink_to("clip.mp4")
+    (tmp_path / "card.json").write_text("{}")
     return caller(monkeypatch, capfd, "curve")
 
 
@@ -608,7 +610,7 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
         ("clip.mp4 --intervals 2,7", "interval 7 cannot be shown on 6 frames"),
         ("clip.mp4 --intervals 2,7 --frames 3", "interval 7 cannot be shown on 3 frames"),
         ("clip.mp4 --intervals 0", "'0' in --intervals is no whole number"),
-        ("clip.mp4 --intervals 2,,3", "--intervals '2,,3' has an empty name"),
+        ("clip.mp4 --intervals 2,,3", "'' in --intervals is no whole number"),
         ("clip.mp4 --start 6", "has no frame 6 or later"),
         ("clip.mp4 --labels few", "'clip.mp4' has 6 frames, and there are 5 label maps"),
         ("clip.mp4 --labels none", "the folder of labels 'none' does not exist"),
@@ -618,8 +620,13 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
         ("clip.mp4 --flows source", "flow 'source' is what a source itself knows, and 'clip.mp4' knows none"),
         ("clip.mp4 --levels both", "unknown level 'both'"),
         ("clip.mp4 --out few/0.png", "cannot be written"),
-        ("clip.mp4 --out clip.mp4", "would overwrite what is read, or lie among it"),
-        ("clip.mp4 --json clip.mp4", "output 'clip.mp4' would overwrite what is read"),
+        ("clip.mp4 --out clip.mp4", "would overwrite the source 'clip.mp4', or lie among it"),
+        ("clip.mp4 --json clip.mp4", "output 'clip.mp4' would overwrite the source 'clip.mp4'"),
+        ("clip.mp4 --json out/curve.png", "output 'out/curve.png' would overwrite output 'out/curve.png'"),
+        ("clip.mp4 --json link.json", "output 'link.json' would overwrite the source 'clip.mp4'"),
+        ("clip.mp4 --labels labels --json labels/0.png", "would overwrite what is read, or lie among it"),
+        ("clip.mp4 --model card.json --json card.json", "output 'card.json' would overwrite what is read"),
+        ("clip.mp4 --flows card.json --json card.json", "output 'card.json' would overwrite what is read"),
         ("clip.mp4 --labels labels --out labels", "would overwrite what is read, or lie among it"),
         (
             "clip.mp4 --set interval=3",
@@ -637,10 +644,14 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
 def test_wrong_input_is_one_line_and_leaves_nothing(
     call: Call, tmp_path: Path, arguments: str, message: str
 ) -> None:
-    before = sorted(tmp_path.rglob("*"))
+    before = _contents(tmp_path)
     ended = call(*arguments.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
     assert message in ended.err
-    assert sorted(tmp_path.rglob("*")) == before
+    assert _contents(tmp_path) == before
+
+
+def _contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

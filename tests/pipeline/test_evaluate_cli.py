@@ -151,8 +151,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("clip", "bare"):
         write_film(tmp_path / f"{name}.mp4", [picture_of(flat(0))] * 4)
     write_labels(tmp_path / "clip_labels", [flat(0)] * 4)
+    (tmp_path / "link.json").symlink_to("set/a/0.png")
+    (tmp_path / "film.json").symlink_to("clip.mp4")
+    (tmp_path / "card.json").write_text("{}")
     monkeypatch.setitem(CLASS_SETS, "pets", ClassSet("pets", ("cat", "dog"), ((0, 0, 0), (9, 9, 9))))
     return tmp_path
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(
@@ -183,9 +190,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--sequence clip.mp4 --json x.jpg --sheet x.jpg", "output 'x.jpg' would overwrite output 'x.jpg'"),
         ("--sequence clip.mp4 --json clip.mp4", "would overwrite the source 'clip.mp4'"),
         ("--sequence clip.mp4 --json clip.mp4/x", "cannot be written"),
-        ("--sequence set/a --sheet set/a/0.png", "'set/a/0.png' would overwrite what is evaluated"),
+        ("--sequence set/a --sheet set/a/0.png", "would overwrite the source 'set/a', or lie among it"),
         ("--sequence clip.mp4 --sheet clip_labels/0.png", "would overwrite what is evaluated"),
         ("--data camvid:set/a --json set/a_labels/1.png", "would overwrite what is evaluated"),
+        ("--data camvid:set/a --json link.json", "'link.json' would overwrite what is evaluated"),
+        ("--sequence clip.mp4 --json film.json", "'film.json' would overwrite the source 'clip.mp4'"),
+        ("--sequence clip.mp4 --model card.json --json card.json", "'card.json' would overwrite what is read"),
+        ("--sequence clip.mp4 --flow card.json --json card.json", "'card.json' would overwrite what is read"),
+        ("--sequence clip.mp4 --level result --aggregate", "at level 'result' none are carried"),
+        ("--sequence clip.mp4 --level result --set aggregate=true", "at level 'result' none are carried"),
         ("--sequence clip.mp4 --set interval=3", "'interval' cannot be set for an evaluation; name intervals with"),
         ("--sequence clip.mp4 --set sinks=[x.mp4]", "'sinks' cannot be set for an evaluation"),
         ("--sequence clip.mp4 --set flow.sise=1x1", "did you mean 'flow.size'"),
@@ -196,13 +209,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_wrong_input_is_one_line_and_leaves_nothing(
     call: Call, here: Path, arguments: str, message: str
 ) -> None:
-    before = sorted(here.rglob("*"))
+    before = contents(here)
     ended = call(*arguments.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
     assert message in ended.err
-    assert sorted(here.rglob("*")) == before
+    assert contents(here) == before
 
 
 def test_an_evaluation_that_fails_leaves_no_outputs(call: Call, here: Path) -> None:

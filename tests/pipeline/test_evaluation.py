@@ -31,8 +31,14 @@ from keywarp.pipeline.evaluation import (
     evaluate_sequence,
     read_clip,
 )
+from keywarp.pipeline.evaluation.clip import DrawnTruth
 from keywarp.pipeline.evaluation.report import policy_figures, report
-from keywarp.pipeline.evaluation.sequence import check_intervals, phases_of, total_frames
+from keywarp.pipeline.evaluation.sequence import (
+    aggregates_at_intervals,
+    check_intervals,
+    phases_of,
+    total_frames,
+)
 from keywarp.pipeline.evaluation.sheet import draw_sheet, sheet_ages
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources.synthetic import SyntheticSource
@@ -118,6 +124,15 @@ def test_key_frames_are_aggregated_but_not_the_network_on_every_frame(tmp_path: 
     figures = report(subject, {}, None, found)
     assert figures["settings"]["aggregate"] is True
     assert figures["intervals"]["1"]["cost"] == pytest.approx(1 - found.intervals[1].miou)
+
+
+def test_where_results_are_carried_nothing_is_said_to_be_aggregated(tmp_path: Path) -> None:
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(3)] * 4), None, CAMVID)
+    subject, ticks = Subject(model=Recursive(), aggregate=True, level="result"), list[int]()
+    found = evaluate_sequence(subject, clip, [2], lambda: ticks.append(1))
+    assert len(ticks) == total_frames([2], 4, aggregate=aggregates_at_intervals(subject)) == 4 * (1 + 2)
+    assert report(subject, {}, None, found)["settings"]["aggregate"] is False
+    assert report(Subject(model=Recursive()), {}, None, None)["settings"]["aggregate"] is None
 
 
 def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> None:
@@ -260,6 +275,33 @@ def expected_run(results: Any, labels: list[Pixels], interval: int, phase: int) 
         age = number - max(key for key in keys if key <= number)
         counts += confusion(truth, results(labels, number, age), len(CAMVID))
     return Scores(counts)
+
+
+def test_a_clip_keeps_no_more_than_it_may() -> None:
+    length, (width, height) = 3, (64, 48)
+
+    def make_source() -> SyntheticSource:
+        made.append(SyntheticSource(size=(width, height), length=length, motion_px=MOTION_PX))
+        return made[-1]
+
+    made = list[SyntheticSource]()
+    scene = StreetScene(size=(width, height), length=length)
+    truth = [DrawnTruth(scene, number) for number in range(length)]
+    # BGR, the exact step's field and mask, and the truth
+    needed = length * width * height * (3 + 2 * 4 + 1 + 1)
+    subject = fake(flow={"method": "source"})
+    for most_bytes, runs in ((needed, 1), (needed - 1, 3)):
+        made.clear()
+        clip = Clip("drawn", make_source, truth, CAMVID, most_bytes=most_bytes)
+        for _ in range(2):
+            frames = [packet.frame for packet in subject.packets(clip.source(), make_policy("fixed", 9))]
+        assert len(made) == runs
+        step = frames[1].known_step
+        assert step is not None
+        assert frames[1].picture.given_bytes == width * height * 3
+        assert step.field.nbytes + step.valid.nbytes == width * height * 9
+    first, again = (next(iter(clip.source().frames())).picture for _ in range(2))
+    assert first is not again
 
 
 @pytest.mark.parametrize("most_bytes", [1 << 30, 0], ids=["kept in memory", "read anew"])

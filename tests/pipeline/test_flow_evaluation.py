@@ -110,7 +110,7 @@ def test_the_report_has_every_figure(tmp_path: Path) -> None:
         ("cars:x", "unknown flow data 'cars'"),
         ("chairs:", "names no folder; write chairs:DIR"),
         ("chairs:nowhere", "folder of flow data 'nowhere' does not exist"),
-        ("street:length=endless", "never ends; give it a length"),
+        ("street:length=endless", "cannot be run again and again; give it a length"),
         ("street:distance=0", "'distance' is a number of frames, such as 5; given: '0'"),
         (
             "street:length=5,distance=5",
@@ -144,7 +144,7 @@ def test_a_flow_that_only_sources_know_needs_one_that_knows_it(tmp_path: Path) -
     folder = write_chairs(tmp_path / "chairs", [(1, 1)])
     with pytest.raises(UsageError, match=r"is what a source itself knows, and 'chairs:.*' knows none"):
         scores_of([make_step_estimator("source")], f"chairs:{folder}")
-    with pytest.raises(UsageError, match=r"is made of a video's motion vectors; 'chairs:.*' has none"):
+    with pytest.raises(UsageError, match=r"is made of a video's motion vectors, and 'chairs:.*' is no video with"):
         scores_of([make_step_estimator("codec")], f"chairs:{folder}")
 
 
@@ -214,17 +214,22 @@ def test_a_flow_alone_is_scored_on_the_street(call: Call) -> None:
             "--flow dis --json chairs/pair_1_flow.flo --data chairs:chairs",
             "has the name of a picture or a flow",
         ),
+        ("--flow dis --json link.json --data chairs:chairs", "has the name of a picture or a flow"),
+        ("--flow dis,card.json --json card.json", "output 'card.json' would overwrite what is read"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(
     call: Call, tmp_path: Path, arguments: str, message: str
 ) -> None:
+    Path("link.json").symlink_to("chairs/pair_1_flow.flo")
+    Path("card.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
     ended = call(*arguments.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.count("\n") == 1
     assert message in ended.err
     assert sorted(tmp_path.rglob("*")) == before
+    assert Path("card.json").read_text() == "{}"
 
 
 def test_the_published_pairs_have_the_published_zero_flow_errors() -> None:

@@ -148,6 +148,16 @@ def test_many_conversions_in_one_thread() -> None:
         assert convert(frame, (width, 20)).width == width
 
 
+def test_what_was_given_takes_as_much_memory_whatever_is_made_of_it() -> None:
+    for picture, least in (
+        (Picture.from_av(_av((64, 48), "yuv420p")), 64 * 72),
+        (Picture.from_bgr(_bgr((9, 5))), 135),
+    ):
+        before = picture.given_bytes
+        _arrays(picture)
+        assert least <= picture.given_bytes == before < 2 * least
+
+
 def test_threads_share_what_is_made() -> None:
     picture = Picture.from_av(_av((64, 48), "yuv420p"))
     found: list[Pixels] = []

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from keywarp.pipeline.cli.several import Group, Member, default_sinks, finish, s
 from keywarp.pipeline.run import Run
 
 from .commands import Call, caller
+from .sources.films import pictures, write_film
 
 FAST = ("--size", "96x64", "--level", "result", "--quiet")
 
@@ -55,6 +57,88 @@ def test_one_output_for_several_sources_is_refused() -> None:
         settings_of({"sinks": ["out/a.mp4"]}, 1, 2)
 
 
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two films, a link to one of them, and a folder of pictures, in the folder that commands run in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("x1.mp4", "x2.mp4"):
+        write_film(tmp_path / name, pictures(3, (64, 48)))
+    (tmp_path / "link.json").symlink_to("x1.mp4")
+    (tmp_path / "hard.json").hardlink_to("x2.mp4")
+    (tmp_path / "shots").mkdir()
+    for number, picture in enumerate(pictures(2, (64, 48))):
+        cv2.imwrite(f"shots/{number:06d}.png", picture)
+    (tmp_path / "own.yaml").write_text("interval: 3\n")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("x1.mp4 x2.mp4 --sink null --report x1.mp4", "'x1.mp4' would overwrite the source 'x1.mp4'"),
+        ("x1.mp4 x2.mp4 --sink null --report ./shots/../x2.mp4", "would overwrite the source 'x2.mp4'"),
+        ("x1.mp4 x2.mp4 --sink null --report link.json", "'link.json' would overwrite the source 'x1.mp4'"),
+        ("x1.mp4 x2.mp4 --sink null --report hard.json", "'hard.json' would overwrite the source 'x2.mp4'"),
+        ("x1.mp4 file://{here}/x2.mp4 --sink null --report x2.mp4", "would overwrite the source 'file://"),
+        ("x1.mp4 env:FILM --sink null --report x2.mp4", "would overwrite the source 'env:FILM'"),
+        ("x2.mp4 x1.mp4 --sink x{n}.mp4", "output 'x1.mp4' would overwrite the source 'x1.mp4'"),
+        ("x1.mp4 shots --sink null --report shots/000001.png", "would overwrite the source 'shots'"),
+        ("x1.mp4 shots/*.png --sink png:shot{n} --sink png:{n}/../shots", "the source 'shots/*.png'"),
+        ("x1.mp4 shots/000000.png --sink png:{n}/../shots", "would overwrite the source 'shots/000000.png'"),
+        ("x1.mp4 x2.mp4 --sink y{n}.mp4 --report y2.mp4", "would overwrite output 'y2.mp4'"),
+        ("x1.mp4 --sink null --report x1.mp4", "would overwrite the source 'x1.mp4'"),
+        ("x1.mp4 --sink null --report link.json", "would overwrite the source 'x1.mp4'"),
+        ("shots --sink null --report shots/000001.png", "would overwrite the source 'shots'"),
+        ("x1.mp4 --sink null --config own.yaml --report own.yaml", "'own.yaml' would overwrite what is read"),
+        ("x1.mp4 x2.mp4 --sink null --config own.yaml --report own.yaml", "would overwrite what is read"),
+    ],
+)  # fmt: skip
+def test_no_output_takes_the_place_of_what_is_read(
+    run: Call, films: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.setenv("FILM", "x2.mp4")
+    before = contents(films)
+    ended = run(*arguments.replace("{here}", str(films)).split(), *FAST)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert message in ended.err
+    assert contents(films) == before
+
+
+@pytest.mark.parametrize("flag", ["--model", "--flow"])
+def test_a_report_does_not_take_the_place_of_a_card(run: Call, films: Path, flag: str) -> None:
+    card = films / "card.json"
+    card.write_text("{}")
+    for sources in (["x1.mp4"], ["x1.mp4", "x2.mp4"]):
+        ended = run(*sources, "--sink", "null", flag, "card.json", "--report", "./card.json")
+        assert (ended.code, card.read_text()) == (2, "{}")
+        assert "card.json' would overwrite what is read" in ended.err
+
+
+def test_two_windows_in_one_process_are_refused(run: Call) -> None:
+    both = [
+        ["0", "1"],
+        ["0", "1", "--sink", "window"],
+        ["street:length=1", "--sink", "window", "--sink", "window"],
+    ]
+    for arguments in both:
+        ended = run(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "there can be only one; show pages with --serve" in ended.err
+
+
+def test_what_writes_nothing_needs_no_number() -> None:
+    assert settings_of({"sinks": ["null", "null:overlay"]}, 2, 2)["sinks"] == ["null", "null:overlay"]
+    for text in ("jsonl:-", "udp://host:5000", "rtsp://:8554/live", "out/"):
+        with pytest.raises(UsageError, match=r"put \{n\} into its name"):
+            settings_of({"sinks": [text]}, 1, 2)
+
+
 def test_shares_are_divided_and_ports_differ() -> None:
     own = settings_of({"threads": 8, "sinks": ["null"], "serve": {"port": 9000}}, 3, 4)
     assert own["threads"] == 2
@@ -65,6 +149,7 @@ def test_shares_are_divided_and_ports_differ() -> None:
 def test_usual_outputs_do_not_collide() -> None:
     named = default_sinks(["a/clip.mp4", "b/clip.mp4", "c.mp4"], lambda text: f"out/{Path(text).stem}.mp4")
     assert named == ["out/clip-1.mp4", "out/clip-2.mp4", "out/c.mp4"]
+    assert default_sinks(["0", "1", "c.mp4"], default_sink) == ["window", "window", "out/c.mp4"]
 
 
 def test_all_end_where_nobody_can_be_told() -> None:
