@@ -53,7 +53,9 @@ class CodecFlow(StepEstimator):
         if self._warned:
             return
         future = any(vectors is not None and vectors.has_future for vectors in current.vectors)
-        if future or current.picture_type == "B":  # MPEG-4's have no vectors, and those after them lead past them
+        if (
+            future or current.picture_type == "B"
+        ):  # MPEG-4's have no vectors, and those after them lead past them
             self._warned = True
             _log.warning(
                 "the stream has B-frames: their motion vectors do not lead to the previous frame, as flow 'codec' "

@@ -25,7 +25,7 @@ _NEAR = (1, 2)
 # So many of the fields are looked at closely, and that of gradients.
 _KEPT = 2
 # In grey levels: a vector that leaves less than this less than gradients' flow is as likely worse.
-_MARGIN = 1.0
+_MARGIN = 1.5
 
 
 class MeasuredFlow(StepEstimator):

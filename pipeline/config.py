@@ -19,15 +19,40 @@ from keywarp.flow.base import Size
 CONFIGS = Path(__file__).parent.parent / "configs"
 TRAINING = CONFIGS / "training"
 
+# FFmpeg scales to no more than about 2**28 pixels.
+LARGEST_SIDE_PX = 16_384
+MOST_PIXELS = 2**27
+
 
 def parse_size(value: object) -> object:
-    """``"640x360"`` as (640, 360); anything else is left to the validation."""
+    """``"640x360"``, or a pair of numbers, as (640, 360). Raises :class:`ValueError` for what is no such size."""
+    size = _size_of(value)
+    if size is None:
+        given = "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+        raise ValueError(f"a size is WIDTHxHEIGHT in pixels, such as 640x360; given: '{given}'")
+    check_largest(size)
+    return size
+
+
+def _size_of(value: object) -> Size | None:
+    sides: list[str] = []
     if isinstance(value, str):
-        width, cross, height = value.lower().partition("x")
-        if cross and width.isdecimal() and height.isdecimal() and int(width) and int(height):
-            return int(width), int(height)
-        raise ValueError(f"a size is WIDTHxHEIGHT in pixels, such as 640x360; given: '{value}'")
-    return value
+        sides = value.lower().split("x")
+    elif isinstance(value, list | tuple):
+        sides = [str(side) for side in value]
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        return None
+    return int(sides[0]), int(sides[1])
+
+
+def check_largest(size: Size) -> None:
+    """Raise :class:`ValueError` where ``size`` is more than can be scaled to."""
+    width, height = size
+    if max(size) > LARGEST_SIDE_PX or width * height > MOST_PIXELS:
+        raise ValueError(
+            f"a size has up to {LARGEST_SIDE_PX} pixels a side, and {MOST_PIXELS // 10**6} million in all; "
+            f"given: {width}x{height}"
+        )
 
 
 SizeText = Annotated[Size, BeforeValidator(parse_size)]
@@ -207,7 +232,7 @@ def _read_yaml(name_or_path: str, bundled: Path) -> dict[str, Any]:
             raise unknown_name("configuration", name_or_path, config_names(bundled))
         path = bundled / f"{name_or_path}.yaml"
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = _load_yaml(path.read_text())
     except OSError as error:
         raise UsageError(f"configuration '{path}' cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -219,6 +244,22 @@ def _read_yaml(name_or_path: str, bundled: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UsageError(f"configuration '{path}' holds a {type(settings).__name__}, not keys and values")
     return settings
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as it is safe to read, but that ``0x360`` is a (wrong) size and no hexadecimal number."""
+
+
+def _integer(loader: _Yaml, node: yaml.ScalarNode) -> int | str:
+    text = str(loader.construct_scalar(node))
+    return text if "x" in text else int(loader.construct_yaml_int(node))
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _Yaml)
 
 
 def assign(settings: dict[str, Any], assignments: Iterable[str]) -> None:
@@ -249,7 +290,7 @@ def assign_one(settings: dict[str, Any], key: str, value: object) -> None:
 def read_value(text: str, value: str) -> Any:
     """The value of the assignment ``text``, as YAML has it."""
     try:
-        return yaml.safe_load(value)
+        return _load_yaml(value)
     except yaml.YAMLError as error:
         raise UsageError(
             f"--set {text}: the value is not YAML: {getattr(error, 'problem', None) or error}"

@@ -141,7 +141,7 @@ class Run:
 
     def report(self) -> dict[str, Any]:
         """The timing so far, as docs/report.md describes it. ``frames.in`` is ``out`` + ``dropped`` at the end."""
-        return self.timing.report(
+        timing = self.timing.report(
             frames_in=self.graph.frames_in + self.source.losses.total,
             policy=(self._parts.policy.name if self._parts.policy is not None else self.config.policy),
             aggregates=any(stage.aggregates for stage in self._perceiving),
@@ -152,6 +152,12 @@ class Run:
             missed={sink.name: sink.missed for sink in self.sinks if sink.missed},
             written={sink.name: sink.written for sink in self.sinks},
         )
+        return {**timing, "notes": self.notes}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the source and of what was written, complete at the end."""
+        return [*self.source.notes, *(note for sink in self.sinks for note in sink.notes)]
 
     def health(self) -> dict[str, Any]:
         """How the stream is doing now: ``state`` (opening, live, lost, ended), why and for how long, the rate and

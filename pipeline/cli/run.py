@@ -72,11 +72,6 @@ def check_report(report: Path | None, config: str | None) -> None:
         check_not_read([report], [Path(config)])
 
 
-def notes_of(run: Run) -> list[str]:
-    """What a user should know at the end of a run."""
-    return [*run.source.notes, *(note for sink in run.sinks for note in sink.notes)]
-
-
 def default_sink(source: str) -> str:
     """Where the result goes when no sink is given: a window for cameras, ``out/NAME.mp4`` for the rest."""
     if source.partition(",")[0].isdecimal() or source.startswith("/dev/"):
@@ -92,7 +87,7 @@ def default_sink(source: str) -> str:
 
 def _finish(run: Run, report: Claim | None, console: Console) -> None:
     """Say what was done; also after an error, as far as it came."""
-    for note in notes_of(run):
+    for note in run.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if run.timing.frames_out == 0:
         if report is not None:

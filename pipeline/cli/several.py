@@ -21,7 +21,7 @@ from keywarp.pipeline.sinks.places import is_harmless, place_of
 from keywarp.pipeline.threads import available_cores
 
 from .files import write_json
-from .run import check_outputs, default_sink, notes_of
+from .run import check_outputs, default_sink
 from .signals import signals_stop
 
 NUMBER = "{n}"
@@ -162,7 +162,7 @@ def report_of(group: Group) -> dict[str, Any]:
 def finish(group: Group, console: Console) -> int:
     """Say what was done and what went wrong; 2 where anything did."""
     for member in group.members:
-        for note in notes_of(member.run):
+        for note in member.run.notes:
             console.print(f"note: source {member.number}: {note}", highlight=False, markup=False)
         console.print(_line(member), highlight=False, markup=False)
     for number, error in sorted(group.errors.items()):

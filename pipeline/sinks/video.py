@@ -41,7 +41,8 @@ class VideoSink(Sink):
     the frame's own picture. Odd sizes grow to even ones: the last column or row is repeated, since 4:2:0 has
     no half samples. ``encoder`` is ``NAME`` or ``NAME:PRESET`` of FFmpeg, ``crf`` the quality from 0 to 51,
     ``threads`` the encoder's (None: its choice). Live streams are encoded without look-ahead and B-frames.
-    The source's audio is copied, cut where the video ends; where it cannot be, ``notes`` says why.
+    The source's audio is copied, cut where the video ends. What of it cannot be is left out, which ``notes`` say:
+    no fault of the audio fails the film.
 
     A file that is cut short, by a kill or a full disk, plays up to its last second: mp4 is written in
     fragments and stays so. A full disk raises :class:`SinkError` with how many frames
@@ -169,15 +170,15 @@ class _Film:
         self._pixel_format = choice.pixel_format
         self._end_s = Fraction(0)
         self._step_s = 1 / info.rate if info.rate else Fraction(0)
-        audio = None if info.audio is None else copy_audio(info.audio, self._container)
-        self._note = audio if isinstance(audio, str) else None
+        shift_s = shift * info.time_base
+        audio = [] if info.audio is None else copy_audio(info.audio, self._container, shift_s)
         self._audio = audio if isinstance(audio, AudioCopy) else None
+        self._notes = [] if isinstance(audio, AudioCopy) else audio
 
     @property
     def notes(self) -> list[str]:
         """What became of the audio, where not all of it was copied."""
-        note = self._note if self._audio is None else self._audio.note
-        return [] if note is None else [note]
+        return self._notes if self._audio is None else self._audio.notes
 
     def add(self, frame: av.VideoFrame, pts: int) -> None:
         if self._pixel_format != frame.format.name:
@@ -191,7 +192,7 @@ class _Film:
         """Write what encoder and container still hold."""
         self._write(self._stream.encode(None))
         if self._audio is not None:
-            self._audio.copy_until(self._end_s)
+            self._audio.finish(self._end_s)
         self._container.close()
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0
 
 _MP4_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"pnot", b"styp"})
+# The index of an mp4 takes some 20 bytes for each frame and sound.
+_END_BYTES = 16 * 2**20
 _TRY_AN_OTHER = "give a video file that FFmpeg can read, such as .mp4, .mkv, .mov, .avi, .ts or .webm"
 
 
@@ -165,6 +167,11 @@ def _wrong_file(path: Path, error: Exception) -> str:
             start = file.read(512)
     except OSError as reason:
         return f"cannot be read: {reason.strerror}"
+    if start[4:8] in _MP4_BOXES and _ends_with(path, b"moov"):
+        return (
+            "is damaged: bytes are missing or added before its index ('moov'), which is not where the file says it "
+            "is, and without it nothing can be decoded; get a sound copy"
+        )
     if start[4:8] in _MP4_BOXES:
         return (
             "is incomplete: its index ('moov') is missing, as when a recording or copy was cut off, and without it "
@@ -177,6 +184,13 @@ def _wrong_file(path: Path, error: Exception) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return f"is no video, or damaged from the start; {_TRY_AN_OTHER}"
     return f"cannot be opened: {in_words(error)}; {_TRY_AN_OTHER}"
+
+
+def _ends_with(path: Path, word: bytes) -> bool:
+    """Whether ``word`` is somewhere in the last part of a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        return word in file.read(_END_BYTES)
 
 
 def _is_text(start: bytes) -> bool:

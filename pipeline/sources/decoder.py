@@ -12,8 +12,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-# A picture comes out of a decoder at most this many packets late: H.264 and HEVC reorder no more.
-_MOST_REORDERED = 16
+from .tally import MOST_REORDERED, Tally, pictures_in
 
 # A demuxer that fails this often in a row is at the end of what it can read.
 _MOST_READ_ERRORS = 32
@@ -22,8 +21,8 @@ _MOST_READ_ERRORS = 32
 class Decoder:
     """The frames of one stream, in order of presentation, with the damaged ones left out.
 
-    ``packets`` counts what was read, without pre-roll that an edit list hides; ``decoded`` the frames that
-    came out, ``errors`` the packets that were refused. ``broken_off`` is why reading ended early, if it did.
+    ``tally`` counts packets and the frames that came out, ``errors`` the packets that were refused. ``broken_off``
+    is why reading ended early, if it did; ``unreadable`` says that the container is damaged on the way.
     Once ``stopped`` is set, by any thread, no more packets are read.
 
     ``vectors``: frames carry the codec's motion vectors, which costs some time; :attr:`unsure` says that something
@@ -49,13 +48,14 @@ class Decoder:
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
-        self._length_prefixed = any(name in container.format.name for name in ("mov", "matroska"))
+        self._length_prefixed = any(name in container.format.name for name in ("mov", "matroska", "flv"))
         self.indexed_frames = _indexed_frames(container, stream)
-        self.packets = 0
-        self.decoded = 0
+        self._kind = self._context.codec.canonical_name
+        self.tally = Tally(self._kind)
         self.errors = 0
         self.stopped = False
         self.unsure = False
+        self.unreadable = False
         self.broken_off: av.FFmpegError | None = None
         options = {"flags2": "+export_mvs"} if vectors else {}
         if stamp is not None:
@@ -71,10 +71,11 @@ class Decoder:
         return self._context.name
 
     def lost(self, at_end: bool = True) -> int:
-        """Frames that should have come out by now: at the end by the file's index, where it has one."""
-        if at_end and self.indexed_frames is not None:
-            return max(0, self.indexed_frames - self.decoded)
-        return self.errors
+        """Frames that should have come out by now: at the end by the file's index, where it has one, or by the
+        packets, where each holds a picture."""
+        if at_end and (self.indexed_frames is not None or self.tally.tells):
+            return self.tally.lost(self.errors, self.indexed_frames)
+        return max(self.errors, self.tally.lost_at_start if self.tally.tells else 0)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Decode to the end of the stream."""
@@ -86,9 +87,9 @@ class Decoder:
         for packet in self._read():
             if not packet.size:  # the decoder would take an empty one for the end
                 continue
-            self.packets += not packet.is_discard
+            self.tally.add(packet)
             if self._stamp is not None:
-                packet.opaque = self.packets, self._stamp(packet)
+                packet.opaque = self.tally.packets, self._stamp(packet)
             # The last packet of a file that was cut off. Refused at the very end, it would take frames with
             # it that a decoder with several threads still holds.
             if packet.is_corrupt and self._length_prefixed:
@@ -107,6 +108,7 @@ class Decoder:
                     yield packet
             except av.error.InvalidDataError:  # noqa: PERF203 - to try again is the point
                 failures += 1
+                self.unreadable = True
             except av.FFmpegError as error:
                 self.broken_off = error
                 return
@@ -121,13 +123,13 @@ class Decoder:
             self.unsure = True
             self._damaged = self._damaged or packet is None or not packet.is_disposable
             return ()
-        self.decoded += len(frames)
+        self.tally.got(frames)
         if self.unsure and any(frame.key_frame for frame in frames):
             self.unsure = False
         if self._stamp is None:
             return frames
-        if packet is not None:
-            self._owed.add(self.packets)
+        if packet is not None and pictures_in(packet, self._kind):
+            self._owed.add(self.tally.packets)
         self.errors += sum(self._owed.overtaken(frame) for frame in frames)
         return [frame for frame in frames if self._is_sound(frame)]
 
@@ -160,7 +162,7 @@ class _Owed:
         if number in self._numbers:
             self._numbers.remove(number)
         lost = 0
-        while self._numbers and (not self._begun or self._numbers[0] < number - _MOST_REORDERED):
+        while self._numbers and (not self._begun or self._numbers[0] < number - MOST_REORDERED):
             self._numbers.popleft()
             # A picture in two fields is one frame of two packets
             lost += self._begun and not frame.interlaced_frame

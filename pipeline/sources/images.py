@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from keywarp.pipeline.picture import Picture, Pixels
 from keywarp.pipeline.stage import StreamInfo
 
 from .base import Source
-from .location import check_exists
+from .location import check_exists, check_plain
 from .rate import Rate, exact_rate
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 UNREADABLE = "unreadable"
 
 _MOST_NAMES = 3
+# What stands before the pixels of a PNG file: colour profiles are a few KB.
+_HEAD_BYTES = 16_384
 
 
 class ImageSource(Source):
@@ -32,7 +34,8 @@ class ImageSource(Source):
 
     Grey, transparent, palette and 16-bit pictures become 8-bit BGR. Pictures of another size than the first
     readable one are scaled to it; unreadable ones are left out, which leaves a gap in ``index`` and time,
-    and are counted as ``unreadable``. ``rate``: frames a second, since pictures have no times.
+    and are counted as ``unreadable``. Of an animated one (PNG, WebP) only the first picture is read, which
+    ``notes`` says. ``rate``: frames a second, since pictures have no times.
     """
 
     def __init__(self, folder_or_glob: str | Path, *, rate: Rate = 25) -> None:
@@ -44,6 +47,7 @@ class ImageSource(Source):
         self._size: Size = (0, 0)
         self._unreadable: list[str] = []
         self._resized: list[str] = []
+        self._animated: list[str] = []
 
     def open(self) -> StreamInfo:
         """List the pictures and read the first."""
@@ -93,6 +97,8 @@ class ImageSource(Source):
         if pixels is None:
             self.losses.add(UNREADABLE)
             self._unreadable.append(path.name)
+        elif is_animated(path):
+            self._animated.append(path.name)
         return pixels
 
     def _deliver(self, index: int, pixels: Pixels) -> Frame:
@@ -108,6 +114,11 @@ class ImageSource(Source):
             self.notes.append(
                 f"{len(self._resized)} of {len(self._paths)} pictures have another size than the first and were "
                 f"scaled to {width}x{height}: {_some(self._resized)}"
+            )
+        if self._animated:
+            self.notes.append(
+                f"{len(self._animated)} of {len(self._paths)} pictures are animated, and only the first picture of "
+                f"each was read: {_some(self._animated)}; make videos of them to read them whole"
             )
         if self._unreadable:
             self.notes.append(
@@ -129,6 +140,7 @@ def find_images(place: str) -> list[Path]:
         if not found:
             raise SourceError(f"folder '{place}' holds no pictures {kinds}; give another folder, or a glob")
     elif path.exists():
+        check_plain(path, "picture")
         return [path]
     elif glob.has_magic(place):
         found = _images(Path(match) for match in glob.iglob(place, recursive=True))  # noqa: PTH207 - the pattern may be absolute
@@ -154,6 +166,22 @@ def read_bgr(path: Path) -> Pixels | None:
     except (OSError, cv2.error):
         return None
     return pixels if pixels is not None and pixels.size else None
+
+
+def is_animated(path: Path, suffixes: Container[str] = (".png", ".webp")) -> bool:
+    """Whether a picture file, if its name ends so, is a film by its head: APNG or an animated WebP."""
+    if path.suffix.lower() not in suffixes:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    if head.startswith(b"\x89PNG"):
+        count = head.partition(b"IDAT")[0].partition(b"acTL")[2][:4]
+        return int.from_bytes(count, "big") > 1
+    # The second bit of the flags of an extended WebP
+    return head[8:16] == b"WEBPVP8X" and any(flags & 2 for flags in head[20:21])
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

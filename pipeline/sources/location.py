@@ -55,13 +55,26 @@ def local_path(text: str) -> Path:
 def check_file(path: Path, kind: str) -> None:
     """Raise :class:`SourceError` unless ``path`` is a file with something in it that may be read."""
     check_exists(path, kind)
+    check_plain(path, kind)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(f"{kind} '{path}' is a folder; give a file in it, or a folder of pictures")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{kind} '{path}' may not be read by this user; change its permissions (chmod +r)")
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+    if status.st_size == 0:
         raise SourceError(f"{kind} '{path}' is empty (0 bytes); was it copied or recorded to the end?")
+
+
+def check_plain(path: Path, kind: str) -> None:
+    """Raise :class:`SourceError` for pipes, sockets and devices, which exist: to open one may wait without end."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise SourceError(
+        f"{kind} '{path}' is {what}, not a file; give a file, a camera (0 or /dev/video0), a URL, or gst: and a "
+        "GStreamer pipeline"
+    )
 
 
 def check_exists(path: Path, kind: str) -> None:

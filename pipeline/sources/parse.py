@@ -12,13 +12,13 @@ from typing import Any
 
 from keywarp.engines.errors import SourceError, UsageError, unknown_name
 from keywarp.flow.base import Size
-from keywarp.pipeline.config import ReconnectConfig
+from keywarp.pipeline.config import LARGEST_SIDE_PX, ReconnectConfig, check_largest
 from keywarp.pipeline.gst.presets import is_gst
 
 from .base import Source
 from .container import Location
-from .images import SUFFIXES, ImageSource
-from .location import check_exists
+from .images import SUFFIXES, ImageSource, is_animated
+from .location import check_exists, check_plain
 from .rate import Rate, exact_rate
 from .scaled import ScaledSource
 from .street import StreetSource
@@ -35,6 +35,8 @@ ACCEPTED = (
 
 _CAMERA = re.compile(r"(\d+|/dev/(?:video\d+|v4l/[^,]+))((?:,[^,]*)*)")
 Options = dict[str, tuple[Callable[[str], object], str]]
+# Animated pictures that FFmpeg reads as a film.
+_FILMS = (".png",)
 # A read that hangs is given up this long after its silence was noticed.
 _AFTER_SILENCE_S = 1.0
 
@@ -95,9 +97,10 @@ def _other(
         return _supervised(lambda: GstSource(text), reconnect)
     location = Location(text)
     if location.path is not None:
-        if _is_pictures(location.path):
+        if _is_pictures(location.path) and not is_animated(location.path, _FILMS):
             return ImageSource(location.path) if rate is None else ImageSource(location.path, rate=rate)
         check_exists(location.path, "source")
+        check_plain(location.path, "source")
     _no_rate(rate, f"'{location.name}'", "a video has its own times")
     if location.path is not None:
         return VideoSource(text, threads=threads)
@@ -155,7 +158,9 @@ def _read_options(owner: str, text: str, known: Options) -> dict[str, Any]:
 
 def _read_size(text: str) -> Size:
     width, height = text.lower().split("x")
-    return int(width), int(height)
+    size = int(width), int(height)
+    check_largest(size)
+    return size
 
 
 def _read_length(text: str) -> int | None:
@@ -174,12 +179,12 @@ def _read_format(text: str) -> str:
 
 _CAMERA_OPTIONS: Options = {
     "format": (_read_format, f"one of {', '.join(FORMATS)}"),
-    "size": (_read_size, "WIDTHxHEIGHT in pixels, such as 1280x720"),
+    "size": (_read_size, f"WIDTHxHEIGHT in pixels, such as 1280x720, up to {LARGEST_SIDE_PX} a side"),
     "rate": (Fraction, "a number of frames a second, such as 30"),
 }
 _STREET_OPTIONS: Options = {
     "seed": (int, "a whole number from 0 up"),
-    "size": (_read_size, "WIDTHxHEIGHT in pixels, such as 640x360"),
+    "size": (_read_size, f"WIDTHxHEIGHT in pixels, such as 640x360, up to {LARGEST_SIDE_PX} a side"),
     "rate": (Fraction, "a number of frames a second, such as 30 or 30000/1001"),
     "length": (_read_length, "a number of frames, or endless"),
     "live": (_read_switch, "1 or 0"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Size
 from keywarp.pipeline.clock import Clock
+from keywarp.pipeline.config import check_largest
 from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.stage import Losses, StreamInfo, StreamStatus
 
@@ -24,6 +25,10 @@ class ScaledSource(Source):
     def __init__(self, source: Source, size: Size) -> None:
         if min(size) < 1:
             raise UsageError(f"a size is at least 1x1 pixels; given: {size[0]}x{size[1]}")
+        try:
+            check_largest(size)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         self._source = source
         self._size = size
 

@@ -24,6 +24,7 @@ from .base import Source
 from .capture import capture_ns
 from .container import Location, in_words, is_hls, is_live, open_container, video_stream
 from .decoder import Decoder
+from .length import Announced, announced, frame_count
 from .pace import Pace
 from .timeline import Timeline
 from .upright import Upright
@@ -48,7 +49,8 @@ class VideoSource(Source):
     Delivers each frame that decodes once, with the container's own times (integer ``pts`` in an exact
     ``time_base``; variable rates stay so) and the decoder's planes as they are, without a copy. Phone videos
     come upright and interlaced ones deinterlaced, frame by frame. Frames whose size changes on the way are
-    scaled to that of the first. What does not decode is left out, counted as ``undecodable`` and noted.
+    scaled to that of the first. What does not decode is left out, counted as ``undecodable`` and noted, also
+    before the first frame that does. That a file announces clearly more than came is noted.
 
     ``rtsp``, ``rtmp``, ``udp`` and the like are live, and so is what comes by HTTP without a length or an end
     (HLS, motion JPEG). A live frame's ``capture_ns`` is the sender's own time where it is known
@@ -78,6 +80,7 @@ class VideoSource(Source):
         self._first: VideoFrame | None = None
         self._time_base = Fraction(1, 1)
         self._size: Size = (0, 0)
+        self._announced: Announced | None = None
         self._resized: dict[Size, int] = {}
         self._interrupted = False
         self._wants_vectors = False
@@ -109,13 +112,20 @@ class VideoSource(Source):
             size=self._size,
             rate=rate,
             time_base=self._time_base,
-            frame_count=None if self._live else _frame_count(self._decoder, container, stream, rate),
+            frame_count=None if self._live else self._frame_count(container, stream, rate),
             live=self._live,
             audio=location.path if container.streams.audio else None,
             paths=() if location.path is None else (location.path,),
             codec=stream.codec_context.name,
             has_vectors=self._has_vectors,
         )
+
+    def _frame_count(
+        self, container: InputContainer, stream: VideoStream, rate: Fraction | None
+    ) -> int | None:
+        self._announced = announced(container, stream, rate)
+        indexed = None if self._decoder is None else self._decoder.indexed_frames
+        return frame_count(container, stream, rate, indexed)
 
     def _start(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """Set the decoder up and get the first frame. Returns the mean frame rate."""
@@ -158,12 +168,16 @@ class VideoSource(Source):
             return f"{kind} '{name}' was interrupted before its first frame"
         if decoder.broken_off is not None:
             return f"{kind} '{name}' broke off before its first frame: {in_words(decoder.broken_off)}"
-        if decoder.packets == 0:
+        packets = decoder.tally.packets
+        if packets == 0:
             return f"{kind} '{name}' holds no frame: its video track is empty; give one with pictures in it"
-        return (
-            f"{kind} '{name}' holds no frame that can be decoded ({decoder.packets} packets were read); "
-            "it is damaged: get another copy"
-        )
+        no_frame = f"{kind} '{name}' holds no frame that can be decoded ({packets} packets were read)"
+        if not decoder.tally.has_key:
+            return (
+                f"{no_frame}: decoding begins at a key frame (intra frame), and there is none, as in a piece from "
+                "the middle of a recording; get one that holds a key frame"
+            )
+        return f"{no_frame}; it is damaged: get another copy"
 
     def frames(self) -> Iterator[Frame]:
         """The frames, to the end of the stream.
@@ -173,6 +187,7 @@ class VideoSource(Source):
         if self._decoder is None or self._first is None:
             raise SourceError(f"{self._location.kind} '{self._location.name}' is not open; call open() first")
         decoder, frame = self._decoder, self._first
+        start = pts = frame.pts or 0
         self._first = None  # it must not live as long as the source
         at_end = False
         due = _Due(self._time_base)
@@ -182,6 +197,7 @@ class VideoSource(Source):
                     self.clock, due.of(frame, self.clock.now_ns())
                 ):
                     break
+                pts = frame.pts or 0
                 yield self._deliver(index, frame)
                 following = next(self._ready, None)
                 if self._live:
@@ -191,11 +207,11 @@ class VideoSource(Source):
                 frame = following
             at_end = not self._interrupted
         finally:
-            self._sum_up(decoder, at_end)
+            self._sum_up(decoder, at_end, (pts - start) * self._time_base)
         if decoder.broken_off is not None and self._live and not self._interrupted:
             reason = in_words(decoder.broken_off)
             raise SourceError(
-                f"stream '{self._location.name}' broke off after {decoder.decoded} frames: {reason}"
+                f"stream '{self._location.name}' broke off after {decoder.tally.frames} frames: {reason}"
             )
 
     def _deliver(self, index: int, frame: VideoFrame) -> Frame:
@@ -224,7 +240,7 @@ class VideoSource(Source):
         self._without_vectors += found is None and _PICTURE_TYPES.get(frame.pict_type) != "I"
         return (found,)
 
-    def _sum_up(self, decoder: Decoder, at_end: bool) -> None:
+    def _sum_up(self, decoder: Decoder, at_end: bool, covered_s: Fraction) -> None:
         name = self._location.name
         for (width, height), index in self._resized.items():
             self.notes.append(
@@ -248,7 +264,14 @@ class VideoSource(Source):
         lost = decoder.lost(at_end)
         if lost:
             self.losses.add(UNDECODABLE, lost)
+        if lost or (at_end and decoder.broken_off is not None):
             self.notes.append(_damage(name, decoder, lost))
+        whole, came = self._announced, decoder.tally.frames
+        damaged = lost > 0 or decoder.unreadable
+        if whole is not None and at_end and whole.falls_short(came + lost, covered_s, damaged):
+            self.notes.append(
+                f"'{name}' announces about {whole.frames} frames, {came} came: it may have been cut off or damaged"
+            )
 
     def _count_losses(self, decoder: Decoder) -> None:
         """Count what was lost since the last time: a live stream may never end."""
@@ -319,30 +342,15 @@ def _timed(frames: Iterator[VideoFrame], timeline: Timeline) -> Iterator[VideoFr
         yield frame
 
 
-def _frame_count(
-    decoder: Decoder | None, container: InputContainer, stream: VideoStream, rate: Fraction | None
-) -> int | None:
-    """By the index, by the container's word, or by the duration; None where nothing is known."""
-    if decoder is not None and decoder.indexed_frames is not None:
-        return decoder.indexed_frames
-    if stream.frames:
-        return stream.frames
-    if not rate:
-        return None
-    if stream.duration and stream.time_base:
-        return round(stream.duration * Fraction(stream.time_base) * rate)
-    if container.duration:
-        return round(Fraction(container.duration, 1_000_000) * rate)
-    return None
-
-
 def _damage(name: str, decoder: Decoder, lost: int) -> str:
+    tally, early = decoder.tally, decoder.tally.lost_at_start
     cause = "is damaged"
     if decoder.broken_off is not None:
         cause = f"could not be read to the end ({in_words(decoder.broken_off)})"
-    elif decoder.indexed_frames is not None and decoder.packets < decoder.indexed_frames:
+    elif decoder.indexed_frames is not None and tally.packets < decoder.indexed_frames:
         cause = "is cut short"
-    return (
-        f"'{name}' {cause}: {decoder.packets} packets were read, {decoder.decoded} frames decoded, "
-        f"{lost} {'frame' if lost == 1 else 'frames'} lost"
-    )
+    elif early >= lost:
+        cause = "begins with frames that need earlier ones, which it does not hold"
+    losses = f", {lost} {'frame' if lost == 1 else 'frames'} lost" if lost else ""
+    at_start = f", {early} of them at its start" if 0 < early < lost else ""
+    return f"'{name}' {cause}: {tally.packets} packets were read, {tally.frames} frames decoded{losses}{at_start}"

@@ -107,7 +107,7 @@ def check_report(report: dict[str, Any]) -> None:
     """The keys are exactly those that docs/report.md promises."""
     assert set(report) == {
         "schema", "policy", "aggregate", "fused", "flow_kernel", "frames", "fps", "wall_s", "cpu_s", "peak_rss_mb",
-        "stages", "latency",
+        "stages", "latency", "notes",
     }  # fmt: skip
     frames = report["frames"]
     assert [frames[kind] for kind in ("in", "out", "dropped", "key")] == [12, 12, 0, 3]

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 import keywarp
 from keywarp.engines.errors import UsageError
-from keywarp.pipeline.cli.app import DEFAULT_PAGE, with_default_serve
-from keywarp.pipeline.cli.run import serve_flags, settings_from
+from keywarp.pipeline.cli.main import DEFAULT_PAGE, with_default_serve
+from keywarp.pipeline.cli.settings import serve_flags, settings_from
 from keywarp.pipeline.config import (
     CONFIGS,
     DeliveryConfig,
@@ -132,6 +132,33 @@ def test_what_is_no_size_is_named(text: str) -> None:
         make_config({"size": text})
 
 
+@pytest.mark.parametrize("pair", [[640, 360], (640, 360)])
+def test_a_size_may_be_a_pair(pair: object) -> None:
+    assert make_config({"flow": {"size": pair}}).flow.size == (640, 360)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 640, 6.5, True, {}, [], [640], [640, 0], [640, -1], [640, 360, 3], [1.5, 2]]
+)
+def test_what_is_no_pair_is_no_size(value: object) -> None:
+    with pytest.raises(
+        UsageError, match=r"'flow.size' cannot be .*: a size is WIDTHxHEIGHT in pixels, such as"
+    ):
+        make_config({"flow": {"size": value}})
+
+
+@pytest.mark.parametrize("key", ["size", "flow.size", "models.size"])
+@pytest.mark.parametrize("text", ["20000x20000", "99999x99999", "16385x1", "1x16385", "16384x16384"])
+def test_a_size_has_a_limit(key: str, text: str) -> None:
+    name, _, inner = key.partition(".")
+    given: Any = {inner: text} if inner else text
+    settings = {name: [{"name": "enet", **given}] if name == "models" else given}
+    with pytest.raises(UsageError, match=f"a size has up to 16384 pixels a side, .* given: {text}") as caught:
+        make_config(settings)
+    assert "\n" not in str(caught.value)
+    assert parse_size("16384x8192") == (16_384, 8192)
+
+
 # --- key=value ---------------------------------------------------------------------------------------------
 
 
@@ -154,6 +181,25 @@ def test_assignments_are_yaml_at_dotted_keys(assignments: list[str], settings: d
     assign(found, assignments)
     assert found == settings
     make_config(found)
+
+
+@pytest.mark.parametrize("text", ["0x0", "0x360", "0x10", "0X0", "0x", "640x", "12"])
+@pytest.mark.parametrize("form", ["size={}", "flow.size={}", "flow={{size: {}}}"])
+def test_a_wrong_size_is_shown_as_it_was_given(form: str, text: str) -> None:
+    """YAML reads 0x360 as a hexadecimal number."""
+    settings: dict[str, Any] = {}
+    assign(settings, [form.format(text)])
+    with pytest.raises(UsageError, match=rf"WIDTHxHEIGHT in pixels, such as 640x360; given: '{text}'"):
+        make_config(settings)
+
+
+def test_a_wrong_size_of_a_file_is_shown_as_it_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("flow: {size: 0x360}\ninterval: 7\n")
+    settings = read_config(str(path))
+    assert settings["interval"] == 7
+    with pytest.raises(UsageError, match=r"'flow.size' cannot be '0x360'"):
+        make_config(settings)
 
 
 def test_an_assignment_fills_a_section_that_a_file_left_empty() -> None:

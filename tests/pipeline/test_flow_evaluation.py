@@ -144,7 +144,9 @@ def test_a_flow_that_only_sources_know_needs_one_that_knows_it(tmp_path: Path) -
     folder = write_chairs(tmp_path / "chairs", [(1, 1)])
     with pytest.raises(UsageError, match=r"is what a source itself knows, and 'chairs:.*' knows none"):
         scores_of([make_step_estimator("source")], f"chairs:{folder}")
-    with pytest.raises(UsageError, match=r"is made of a video's motion vectors, and 'chairs:.*' is no video with"):
+    with pytest.raises(
+        UsageError, match=r"is made of a video's motion vectors, and 'chairs:.*' is no video with"
+    ):
         scores_of([make_step_estimator("codec")], f"chairs:{folder}")
 
 

@@ -453,3 +453,13 @@ def test_every_frame_of_a_real_clip_comes_out_in_order(clip: str, count: int, tm
     frames = run.report()["frames"]
     assert (frames["in"], frames["out"], frames["dropped"]) == (count, count, 0)
     assert frames["key"] == -(-count // 10)
+
+
+def test_the_report_has_the_notes(tmp_path: Path) -> None:
+    whole, cut = real("video/carnd_test_video.mp4").read_bytes(), tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    run = keywarp.Run(str(cut), size="160x96", level="result", sinks=["null"])
+    shown = len(list(run))
+    (note,) = run.report()["notes"]
+    assert "is cut short" in note
+    assert f"{shown} frames decoded, {38 - shown} frames lost" in note

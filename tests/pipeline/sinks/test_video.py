@@ -372,7 +372,11 @@ def test_audio_that_mp4_cannot_hold_is_left_out_and_said(
     with caplog.at_level(logging.WARNING, logger="keywarp"):
         run_sink(sink, make_packets(10), make_info(audio=tmp_path / "a.wma"))
     assert len(decode(tmp_path / "out.mp4")) == 10
-    assert sink.notes == ["a mp4 file cannot hold wmav2 audio; the output is silent (an .mkv file can)"]
+    source = tmp_path / "a.wma"
+    assert sink.notes == [
+        f"the wmav2 audio of '{source}' fits into no file that keywarp writes (.mp4, .mov, .mkv); the output is "
+        f"silent (to hear it, convert it first: ffmpeg -i {source} -c:v copy -c:a aac FILE.mkv)"
+    ]
     assert caplog.text == ""  # the notes are for the user, once
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from keywarp.engines.errors import SourceError, UsageError
-from keywarp.pipeline.sources.images import ImageSource, find_images
+from keywarp.pipeline.sources.images import ImageSource, find_images, is_animated
+from keywarp.pipeline.sources.parse import open_source
 
 from .films import Pixels, pictures, read_all, real
 
@@ -148,6 +149,40 @@ def test_only_some_names_are_listed(tmp_path: Path) -> None:
     source = ImageSource(tmp_path)
     read_all(source)
     assert source.notes == ["9 of 10 pictures could not be read: bad0.png, bad1.png, bad2.png and 6 more"]
+
+
+def _animated(path: Path, count: int = 4) -> Path:
+    animation = cv2.Animation()
+    animation.frames, animation.durations = pictures(count), [40] * count
+    assert cv2.imwriteanimation(str(path), animation)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["webp", "png"])
+def test_of_animated_pictures_the_first_is_read_and_that_is_noted(tmp_path: Path, suffix: str) -> None:
+    _write(tmp_path, **{f"a_dot_{suffix}": pictures(1)[0], f"c_dot_{suffix}": pictures(1)[0]})
+    _animated(tmp_path / f"b.{suffix}")
+    source = ImageSource(tmp_path)
+    assert len(read_all(source)[1]) == 3
+    assert source.notes == [
+        "1 of 3 pictures are animated, and only the first picture of each was read: "
+        f"b.{suffix}; make videos of them to read them whole"
+    ]
+
+
+def test_an_animated_png_alone_is_a_film(tmp_path: Path) -> None:
+    source = open_source(str(_animated(tmp_path / "film.png")))
+    _, frames = read_all(source)
+    assert len(frames) == 4
+    assert source.notes == []
+    np.testing.assert_allclose(frames[2].bgr.astype(int), pictures(3)[2], atol=2)
+    assert isinstance(open_source(str(_animated(tmp_path / "film.webp"))), ImageSource)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x89PNG", b"RIFF\0\0\0\0WEBPVP8X"])
+def test_a_picture_that_ends_in_its_head_is_not_animated(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.webp").write_bytes(head)
+    assert not is_animated(tmp_path / "a.webp")
 
 
 def _only_bad(folder: Path) -> None:

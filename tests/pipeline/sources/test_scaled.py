@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keywarp.engines.errors import SourceError, UsageError
+from keywarp.flow.base import Size
 from keywarp.pipeline.clock import ManualClock
 from keywarp.pipeline.sources.scaled import ScaledSource
 from keywarp.pipeline.sources.synthetic import SyntheticSource
@@ -61,6 +62,21 @@ def test_errors_pass_through() -> None:
     source = ScaledSource(SyntheticSource(fails_at=0), (32, 24))
     with pytest.raises(SourceError):
         read_all(source)
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (16_385, 16), (16, 16_385), (16_384, 16_384)])
+def test_a_size_is_no_larger_than_can_be_scaled_to(size: Size) -> None:
+    with pytest.raises(
+        UsageError, match=r"up to 16384 pixels a side, and 134 million in all; given: \d+x\d+"
+    ):
+        ScaledSource(SyntheticSource(), size)
+
+
+def test_the_longest_side_can_be_scaled_to() -> None:
+    source = ScaledSource(SyntheticSource(), (16_384, 8))
+    source.open()
+    assert next(source.frames()).bgr.shape == (8, 16_384, 3)
+    source.close()
 
 
 def test_a_size_is_at_least_one_pixel() -> None:

@@ -45,6 +45,14 @@ def _no_index(path: Path) -> None:
     path.write_bytes(data[: data.index(b"moov") - 4])
 
 
+def _bytes_missing(path: Path) -> None:
+    """A film whose index no longer stands where its sizes say."""
+    write_film(path, pictures(20))
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + data[start + 50 :])
+
+
 def _no_frames(path: Path) -> None:
     """A film whose only key frame was overwritten."""
     write_film(path, pictures(3), options={"x264-params": "keyint=250"}, container={"movflags": "faststart"})
@@ -69,6 +77,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "noise": (_noise, "is no video"),
     "audio only": (_audio, "holds only audio"),
     "cut before its index": (_no_index, "index .'moov'. is missing"),
+    "bytes missing": (_bytes_missing, "bytes are missing or added before its index .'moov'."),
     "nothing decodes": (_no_frames, "holds no frame that can be decoded .* packets"),
     "no frames": (_empty_track, "holds no frame"),
 }

@@ -1,0 +1,373 @@
+"""Every frame that does not come is counted once, and none of a healthy film is."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.packet import Packet
+
+from keywarp.engines.errors import SourceError
+from keywarp.pipeline.sources import container
+from keywarp.pipeline.sources.video import VideoSource
+
+from .fields import in_fields
+from .films import Pixels, pictures, read_all, remux, write_film
+
+FRAMES = 40
+
+
+def _noisy(count: int = FRAMES) -> list[Pixels]:
+    noise = np.random.default_rng(0).integers(0, 60, (count, 48, 64, 3), np.uint8)
+    return [pixels + extra for pixels, extra in zip(pictures(count), noise, strict=True)]
+
+
+def _x264(path: Path, **options: str) -> Path:
+    chosen = {"bf": "2", "preset": "medium", "x264-params": "keyint=10:scenecut=0", **options}
+    return write_film(path, _noisy(), options=chosen)
+
+
+def _encode(path: Path, codec: str, pix_fmt: str = "yuv420p", **options: str) -> Path:
+    """As :func:`write_film`, with options for any codec."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        for index, pixels in enumerate(_noisy()):
+            frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(format=pix_fmt)
+            frame.pts = index
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+B_FRAMES = {"bf": "2", "g": "12"}
+HEALTHY: dict[str, Callable[[Path], Path]] = {
+    "open groups.ts": lambda path: _x264(path, **{"x264-params": "keyint=10:open-gop=1:bframes=3"}),
+    "open groups.mkv": lambda path: _x264(path, **{"x264-params": "keyint=10:open-gop=1:bframes=3"}),
+    "pyramid.ts": lambda path: _x264(path, **{"x264-params": "bframes=8:b-adapt=0:ref=8:keyint=30"}),
+    "refresh.ts": lambda path: _x264(path, **{"x264-params": "intra-refresh=1:bframes=0"}),
+    "interlaced.ts": lambda path: _x264(path, **{"x264-params": "interlaced=1"}),
+    "fragments.mp4": lambda path: write_film(
+        path, _noisy(), container={"movflags": "frag_keyframe+empty_moov"}
+    ),
+    "flash.flv": lambda path: _x264(path),
+    "hevc.mkv": lambda path: _encode(
+        path, "libx265", **{"x265-params": "open-gop=1:keyint=10:log-level=none"}
+    ),
+    "hevc.ts": lambda path: _encode(
+        path, "libx265", **{"x265-params": "open-gop=1:keyint=10:log-level=none"}
+    ),
+    "vp8.webm": lambda path: _encode(path, "libvpx", **{"auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "vp9.webm": lambda path: _encode(path, "libvpx-vp9", **{"auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "av1.mkv": lambda path: _encode(path, "libsvtav1", preset="12"),
+    "mpeg4.avi": lambda path: _encode(path, "mpeg4", **B_FRAMES),
+    "mpeg4.m4v": lambda path: _encode(path, "mpeg4", **B_FRAMES),
+    "mpeg2.ts": lambda path: _encode(path, "mpeg2video", **B_FRAMES),
+    "mpeg2.mpg": lambda path: _encode(
+        path, "mpeg2video", **B_FRAMES, flags="+cgop", sc_threshold="1000000000"
+    ),
+    "mpeg2 laced.mkv": lambda path: _encode(path, "mpeg2video", flags="+ildct+ilme"),
+    "mpeg1.mpg": lambda path: _encode(path, "mpeg1video", **B_FRAMES),
+    "mjpeg.avi": lambda path: _encode(path, "mjpeg", "yuvj420p"),
+    "wmv.wmv": lambda path: _encode(path, "wmv2"),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("name", HEALTHY)
+def test_nothing_of_a_healthy_film_is_lost(tmp_path: Path, name: str, threads: int) -> None:
+    source = VideoSource(HEALTHY[name](tmp_path / name), threads=threads)
+    _, frames = read_all(source)
+    assert len(frames) == FRAMES
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+@pytest.mark.parametrize("frames_read", [1, 3, 20])
+@pytest.mark.parametrize("name", ["open groups.ts", "mpeg2.ts", "mpeg2.mpg", "hevc.ts"])
+def test_nothing_is_lost_by_stopping_early(tmp_path: Path, name: str, frames_read: int) -> None:
+    source = VideoSource(HEALTHY[name](tmp_path / name))
+    source.open()
+    stream = source.frames()
+    for _ in range(frames_read):
+        next(stream)
+    del stream
+    source.close()
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+# --- films that begin in the middle
+
+
+def _without_start(path: Path, packets: int) -> Path:
+    """The same film without its first packets."""
+    cut = path.with_name(f"cut{path.suffix}")
+    with av.open(str(path)) as given, av.open(str(cut), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(given.demux(video=0)):
+            if number >= packets and packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return cut
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("name", ["closed.ts", "open groups.ts", "mpeg2.ts"])
+def test_frames_before_the_first_that_decodes_are_counted(tmp_path: Path, name: str, threads: int) -> None:
+    film = _x264(tmp_path / name) if name == "closed.ts" else HEALTHY[name](tmp_path / name)
+    source = VideoSource(_without_start(film, 3), threads=threads)
+    _, frames = read_all(source)
+    lost = FRAMES - 3 - len(frames)
+    assert lost >= 6
+    assert source.losses.by_cause == {"undecodable": lost}
+    (note,) = source.notes
+    assert "begins with frames that need earlier ones, which it does not hold: 37 packets were read, " in note
+    assert f"{len(frames)} frames decoded, {lost} frames lost" in note
+
+
+def test_the_start_of_a_raw_film(tmp_path: Path) -> None:
+    """Without times, by what the packets are."""
+    raw = remux(_x264(tmp_path / "film.ts"), tmp_path / "film.h264")
+    data = raw.read_bytes()
+    raw.write_bytes(
+        data[data.index(b"\0\0\1", data.index(b"\0\0\1\x65") + 4) :]
+    )  # from the second picture on
+    data = raw.read_bytes()
+    parameters = data[data.index(b"\0\0\1\x67") : data.index(b"\0\0\1\x65")]
+    raw.write_bytes(parameters + data)
+    source = VideoSource(raw)
+    _, frames = read_all(source)
+    assert len(frames) == 30
+    assert source.losses.by_cause == {"undecodable": 9}
+    assert "39 packets were read, 30 frames decoded, 9 frames lost" in source.notes[0]
+
+
+def test_what_was_lost_at_the_start_is_counted_when_a_run_is_stopped(tmp_path: Path) -> None:
+    source = VideoSource(_without_start(_x264(tmp_path / "film.ts"), 3), threads=1)
+    source.open()
+    stream = source.frames()
+    next(stream)
+    del stream
+    source.close()
+    assert source.losses.by_cause == {"undecodable": 7}
+
+
+def test_later_damage_is_told_from_the_start(tmp_path: Path) -> None:
+    film = _without_start(_x264(tmp_path / "film.mkv"), 3)
+    data = bytearray(film.read_bytes())
+    key = data.index(b"\x65\x88", len(data) * 2 // 3) - 4
+    data[key : key + 400] = b"\xff" * 400
+    film.write_bytes(data)
+    source = VideoSource(film, threads=1)
+    _, frames = read_all(source)
+    lost = source.losses.by_cause["undecodable"]
+    assert lost > 7
+    assert f"is damaged: {lost + len(frames)} packets were read" in source.notes[0]
+    assert f"{lost} frames lost, 7 of them at its start" in source.notes[0]
+
+
+def test_a_film_without_a_key_frame_says_so(tmp_path: Path) -> None:
+    film = _x264(tmp_path / "film.ts", **{"x264-params": "keyint=250:scenecut=0"})
+    with pytest.raises(
+        SourceError, match=r"39 packets were read.: decoding begins at a key frame .intra frame."
+    ):
+        VideoSource(_without_start(film, 1)).open()
+
+
+# --- packets that are not one frame each
+
+
+@pytest.mark.parametrize("suffix", ["h264", "ts", "mkv", "mp4"])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_two_fields_are_one_frame(tmp_path: Path, suffix: str, threads: int) -> None:
+    raw = tmp_path / "raw.h264"
+    raw.write_bytes(in_fields(3, 6))
+    with av.open(str(raw)) as given:
+        packets = sum(packet.size > 0 for packet in given.demux(video=0))
+    assert packets == 36
+    film = raw if suffix == "h264" else _copied(raw, tmp_path / f"film.{suffix}")
+    source = VideoSource(film, threads=threads)
+    _, frames = read_all(source)
+    assert len(frames) == 18
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+def _copied(raw: Path, path: Path) -> Path:
+    """A raw film, whose packets have no times, in a container."""
+    with av.open(str(raw)) as given, av.open(str(path), "w") as output:
+        old = given.streams.video[0]
+        stream = output.add_stream_from_template(old)
+        for number, packet in enumerate(given.demux(old)):
+            if packet.size:
+                packet.pts = packet.dts = number * 24_000
+                packet.stream = stream
+                output.mux(packet)
+    return path
+
+
+def test_lost_fields_are_counted_as_frames(tmp_path: Path) -> None:
+    whole = in_fields(3, 6)
+    first = whole.index(b"\0\0\0\1\x65")
+    second = whole.index(b"\0\0\0\1", whole.index(b"\0\0\0\1", first + 4) + 4)
+    raw = tmp_path / "cut.h264"
+    raw.write_bytes(whole[:first] + whole[second:])  # without both fields of the first frame
+    source = VideoSource(raw, threads=1)
+    _, frames = read_all(source)
+    assert len(frames) == 12
+    assert source.losses.by_cause == {"undecodable": 5}
+    assert "34 packets were read, 12 frames decoded, 5 frames lost" in source.notes[0]
+
+
+def test_hidden_pictures_are_not_missed(tmp_path: Path) -> None:
+    """Of VP8: each fourth frame is marked as one that is only predicted from."""
+    film = _encode(tmp_path / "film.ivf", "libvpx", **{"auto-alt-ref": "0"})
+    data, place, number = bytearray(film.read_bytes()), 32, 0
+    while place < len(data):
+        if number % 4 == 3:
+            data[place + 12] &= ~0x10
+        place += 12 + int.from_bytes(data[place : place + 4], "little")
+        number += 1
+    film.write_bytes(data)
+    source = VideoSource(film)
+    _, frames = read_all(source)
+    assert len(frames) == 30
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+def _contents(film: Path) -> list[bytes]:
+    with av.open(str(film)) as given:
+        return [bytes(packet) for packet in given.demux(video=0) if packet.size]
+
+
+def _written(path: Path, film: Path, contents: list[bytes]) -> Path:
+    """A film of the same kind as ``film``, with other packets."""
+    with av.open(str(film)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for number, content in enumerate(contents):
+            packet: Any = Packet(content)
+            packet.stream, packet.is_keyframe = stream, number == 0
+            packet.time_base, packet.pts, packet.dts = Fraction(1, 25), number, number
+            output.mux(packet)
+    return path
+
+
+ONE_GROUP = {"g": "100", "sc_threshold": "1000000000"}
+NOTHING_CHANGED = b"\0\0\1\xb6\x50\xcf"
+
+
+def test_packed_b_frames_are_not_missed(tmp_path: Path) -> None:
+    """As DivX writes them into AVI: with the picture before them, and then a packet that says nothing."""
+    film = _encode(tmp_path / "film.avi", "mpeg4", bf="1", b_strategy="0", **ONE_GROUP)
+    key, *others = _contents(film)
+    start = key.index(b"\0\0\1\xb6")
+    packed = [key[:start] + b"\0\0\1\xb2DivX503b1393p" + key[start:]]
+    for number in range(0, len(others) - 1, 2):
+        packed += [others[number] + others[number + 1], NOTHING_CHANGED]
+    source = VideoSource(_written(tmp_path / "packed.avi", film, packed), threads=1)
+    _, frames = read_all(source)
+    assert len(frames) == 39
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+def test_pictures_that_say_that_nothing_has_changed_are_not_missed(tmp_path: Path) -> None:
+    film = _encode(tmp_path / "film.avi", "mpeg4", **ONE_GROUP)
+    still = [part for content in _contents(film) for part in (content, NOTHING_CHANGED)]
+    source = VideoSource(_written(tmp_path / "still.avi", film, still), threads=1)
+    _, frames = read_all(source)
+    assert len(frames) >= FRAMES
+    assert source.losses.total == 0
+
+
+# --- less than was announced
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "avi", "flv"])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_film_that_is_cut_off_says_how_much_is_missing(tmp_path: Path, suffix: str, threads: int) -> None:
+    path = tmp_path / f"film.{suffix}"
+    film = _encode(path, "libvpx-vp9") if suffix == "webm" else _x264(path)
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) // 2])
+    source = VideoSource(film, threads=threads)
+    _, frames = read_all(source)
+    assert 5 < len(frames) < 35
+    note = source.notes[-1]
+    assert "announces about 4" in note
+    assert f" frames, {len(frames)} came: it may have been cut off or damaged" in note
+
+
+def test_a_run_that_is_stopped_misses_nothing(tmp_path: Path) -> None:
+    source = VideoSource(_x264(tmp_path / "film.mkv"), threads=1)
+    source.open()
+    stream = source.frames()
+    next(stream)
+    source.interrupt()
+    list(stream)
+    source.close()
+    assert source.notes == []
+
+
+def test_a_film_with_a_gap_in_its_times_is_whole(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "gap.mkv", _noisy(20), pts=[*range(10), *range(90, 100)])
+    source = VideoSource(film)
+    read_all(source)
+    assert source.notes == []
+
+
+def test_longer_sound_is_no_loss(tmp_path: Path) -> None:
+    path = tmp_path / "loud.mkv"
+    with av.open(str(path), "w") as output:
+        picture, sound = output.add_stream("mpeg4", rate=25), output.add_stream("aac", rate=48_000)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        for pixels in pictures(10):
+            frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(format="yuv420p")
+            output.mux(picture.encode(frame))
+        output.mux(picture.encode(None))
+        for number in range(100):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate, silence.pts = 48_000, 1024 * number
+            output.mux(sound.encode(silence))
+        output.mux(sound.encode(None))
+    source = VideoSource(path)
+    info, frames = read_all(source)
+    assert len(frames) == info.frame_count == 10
+    assert source.notes == []
+
+
+def test_a_server_that_falls_silent_is_noted_where_nothing_tells_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "READ_TIMEOUT_S", 0.5)
+    data = _x264(tmp_path / "film.ts").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = VideoSource(f"http://127.0.0.1:{server.getsockname()[1]}/film.ts")
+        peers: list[socket.socket] = []
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            peers.append(peer)
+            peer.recv(4096)
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            peer.sendall(head + data[: len(data) * 2 // 3 // 188 * 188])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        source.open()
+        frames = list(source.frames())
+        source.close()
+        thread.join()
+        for peer in peers:
+            peer.close()
+    assert 0 < len(frames) < FRAMES
+    assert "could not be read to the end (nothing came for too long): " in source.notes[-1]
