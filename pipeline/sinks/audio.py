@@ -147,7 +147,9 @@ class _Source:
         self._container = container
         self._timed = AudioPackets(container, stream)
         self._damaged = 0
-        self._shift_s = shift_s
+        # Some packets have finer ticks than the stream: all are moved by as much.
+        tick_s = stream.time_base or Fraction(1, 90_000)
+        self._shift_s = round(shift_s / tick_s) * tick_s
         self._may_be_negative = may_be_negative
         # As broadcast, AAC has a head in every packet (ADTS); in a file it has one for all.
         has_heads = stream.codec_context.name == "aac" and not stream.codec_context.extradata
@@ -173,7 +175,7 @@ class _Source:
         lost = self._timed.left_out + self._damaged + refused
         if lost:
             packets = "1 packet of it" if lost == 1 else f"{lost} packets of it"
-            notes.append(f"the audio has gaps: {packets} could not be copied, damaged in time or content")
+            notes.append(f"the audio has gaps: {packets} could not be copied")
         if self._timed.broken_off is not None:
             notes.append(f"the audio ends early ({in_words(self._timed.broken_off)})")
         elif self._timed.skipped is not None and not lost:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 import av
@@ -15,6 +16,9 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from keywarp.pipeline.sources.container import MOST_READ_ERRORS
+from keywarp.pipeline.sources.timeline import GLITCH_FRAMES
+
 SHORTEST_S = Fraction(1, 20)
 """How long a packet is taken to be that does not say so."""
 
@@ -23,10 +27,6 @@ _LOOK_AHEAD = 1000
 # How many of them tell whether a time far ahead is one that stays.
 _OUTLIER_PACKETS = 64
 _GAP_S = Fraction(1)
-# As in sources/timeline.py: a greater step back is a new beginning.
-_GLITCH_FRAMES = 3
-# A demuxer that fails this often in a row is at the end of what it can read.
-_MOST_READ_ERRORS = 32
 
 
 class AudioPackets:
@@ -35,8 +35,9 @@ class AudioPackets:
     Where the pictures' times start again (joined recordings), the source's
     :class:`~keywarp.pipeline.sources.timeline.Timeline` moves them on; the audio is moved by as much, and what
     of it is longer than its pictures is cut off. A packet without a time follows the one before it; one that lies
-    a little too early moves up behind it. Packets whose times lead back or far ahead, while those of the pictures
-    do not, are left out and counted in ``left_out``. All other packets keep their times as they are.
+    a little too early, or on top of it, moves up behind it by a sample, which is what an mp4 counts in. Packets
+    whose times lead back or far ahead, while those of the pictures do not, are left out and counted in
+    ``left_out``. All other packets keep their times as they are.
     ``broken_off`` is why reading ended early, if it did, ``skipped`` why parts of the file were passed over.
     """
 
@@ -48,7 +49,8 @@ class AudioPackets:
         self._stream = stream
         films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         self._film = films[0] if films else None
-        self._sections = _Sections(self._film)
+        self._sections = Sections(self._film)
+        self._sample_s = Fraction(1, stream.codec_context.sample_rate or 48_000)
         self._queue: deque[_Read] = deque()
         self._reader = self._read()
         self._section = 0
@@ -66,7 +68,7 @@ class AudioPackets:
     def _read(self) -> Iterator[Packet[Any]]:
         streams = [self._stream] if self._film is None else [self._stream, self._film]
         failures = 0
-        while failures <= _MOST_READ_ERRORS:
+        while failures <= MOST_READ_ERRORS:
             try:
                 for packet in self._container.demux(*streams):
                     failures = 0
@@ -75,7 +77,7 @@ class AudioPackets:
             except av.error.InvalidDataError as error:  # noqa: PERF203 - to try again is the point
                 failures += 1
                 self.skipped = error
-                if failures > _MOST_READ_ERRORS:
+                if failures > MOST_READ_ERRORS:
                     self.broken_off = error
             except av.FFmpegError as error:
                 self.broken_off = error
@@ -111,13 +113,14 @@ class AudioPackets:
         """Give the packet its time in the film; False where there is none."""
         if self._film is not None and not self._belongs(read):
             return False
-        time_s = read.time_s + self._sections.offset_s(self._section)
-        if self._last_s is not None and time_s < self._last_s:
+        time_s = read.to_ticks(read.time_s + self._sections.offset_s(self._section))
+        if self._last_s is not None and time_s < self._last_s + self._sample_s:
             if time_s < self._last_s - read.length_s:
                 # Else it begins before the pictures that it was recorded with, and hardly anybody misses it.
                 self.left_out += self._film is None
                 return False
-            time_s = self._last_s + read.packet.time_base
+            read.refine(self._sample_s)
+            time_s = read.to_ticks(self._last_s + self._sample_s, ceil)
         read.move_to(time_s)
         self._last, self._last_s = read, time_s
         return True
@@ -189,6 +192,22 @@ class _Read:
         """Where the next one is expected."""
         return self.time_s + self._duration_s
 
+    def to_ticks(self, time_s: Fraction, rounded: Callable[[Fraction], int] = round) -> Fraction:
+        """A time that the packet can have."""
+        return rounded(time_s / self.packet.time_base) * self.packet.time_base
+
+    def refine(self, tick_s: Fraction) -> None:
+        """Count the packet's times in whole parts of its ticks, not shorter than ``tick_s``.
+
+        By a tick of a millisecond, what is shorter (TrueHD) would move away from the pictures more and more.
+        """
+        packet = self.packet
+        parts = max(1, floor(packet.time_base / tick_s))
+        packet.pts = None if packet.pts is None else packet.pts * parts
+        packet.dts = None if packet.dts is None else packet.dts * parts
+        packet.duration = (packet.duration or 0) * parts
+        packet.time_base /= parts
+
     def move_to(self, time_s: Fraction) -> None:
         """Shift both times of the packet, by nothing where it is at ``time_s`` already."""
         move_by(self.packet, time_s - self.time_s)
@@ -204,10 +223,10 @@ class _Section:
     offset: int = 0
 
 
-class _Sections:
+class Sections:
     """How the pictures' times start again, and by how much the source then moves them.
 
-    As ``Timeline`` does, told from packets in place of frames.
+    As :class:`~keywarp.pipeline.sources.timeline.Timeline` does, told from packets in place of frames.
     """
 
     def __init__(self, stream: VideoStream | None) -> None:
@@ -233,7 +252,7 @@ class _Sections:
             now is not None
             and now.coded is not None
             and packet.dts is not None
-            and packet.dts < now.coded - _GLITCH_FRAMES * self._step
+            and packet.dts <= now.coded - GLITCH_FRAMES * self._step
         )
         if now is None or is_back:
             self._sections.append(now := _Section(shown, shown))

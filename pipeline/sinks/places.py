@@ -5,8 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from enum import Enum, auto
+from fnmatch import fnmatch
 from pathlib import Path
 
 from keywarp.engines.errors import SourceError, UsageError
@@ -18,6 +21,7 @@ from keywarp.pipeline.sources.parse import from_environment
 
 from .output import is_same
 from .png import NUMBERED
+from .timed import TimedNames
 
 WINDOW = "window"
 
@@ -26,9 +30,23 @@ _NO_PLACE = _NOWHERE | {"jsonl:-"}
 _IN_PLACE = frozenset({"jsonl", "png", "record", "snapshot", "v4l2"})
 _ON_NETWORK = frozenset({"webhook"})
 _WITH_OPTIONS = frozenset({"record", "snapshot"})
+_FOLDERS = frozenset({"png", "record", "snapshot"})
 _OPTIONS = re.compile(r"(,(\w+=[^,]*|off))*$")
 
 _Mark = str | tuple[int, int]
+
+
+class _What(Enum):
+    """What is taken of a place: itself, or one sort of the files that may come to lie in the folder."""
+
+    ITSELF = auto()
+    ANY_PICTURE = auto()
+    NUMBERED_PICTURE = auto()
+    LABEL_MAPS = auto()
+    SNAPSHOTS = auto()
+
+
+_Claim = tuple[_What, _Mark]
 
 
 def place_of(text: str) -> Path | None:
@@ -62,24 +80,25 @@ def check_places(outputs: Iterable[str], *sources: str | None) -> None:
 
     One place may have several names: by links, by ``..`` or as a URL.
     """
-    taken = dict[_Mark, str]()
+    taken = dict[_Claim, str]()
     for source in filter(None, sources):
-        for place in _read_places(source):
-            taken |= dict.fromkeys(_marks(place), f"the source '{source}'")
+        for what, place in _read_places(source):
+            taken |= dict.fromkeys(_claims(what, place), f"the source '{source}'")
     windows = 0
     for text in outputs:
         windows += text == WINDOW
         target = place_of(text)
         if target is None:
             continue
-        own = _marks(target)
-        for mark in own & taken.keys():
-            raise UsageError(f"output '{text}' would overwrite {taken[mark]}; give it another name")
-        for mark in (_marks(target.parent) if target.suffix.lower() in SUFFIXES else set()) & taken.keys():
-            raise UsageError(
-                f"output '{text}' would overwrite {taken[mark]}, or lie among it; give it another place"
-            )
-        taken |= dict.fromkeys(own, f"output '{text}'")
+        kind = _folder_kind(text)
+        for claim in _wanted(kind, target):
+            if claim in taken and kind is None and claim[0] is _What.ITSELF:
+                raise UsageError(f"output '{text}' would overwrite {taken[claim]}; give it another name")
+            if claim in taken:
+                raise UsageError(
+                    f"output '{text}' would overwrite {taken[claim]}, or lie among it; give it another place"
+                )
+        taken |= dict.fromkeys(_kept_from_others(kind, target), f"output '{text}'")
     if windows > 1:
         raise UsageError(
             f"{windows} outputs would be windows, and there can be only one; show pages with --serve, or write "
@@ -102,16 +121,72 @@ def check_not_read(outputs: Iterable[str | Path], read: Collection[Path], what: 
             )
 
 
-def _read_places(source: str) -> list[Path]:
-    """The file or the folders that a source's text names; none of what is on the network."""
+def _read_places(source: str) -> Iterator[tuple[_What, Path]]:
+    """What no output may take of the places that a source's text names; none of what is on the network.
+
+    A folder is refused to all that write into it. Of a glob, or a single picture, only what would replace a picture
+    or be found by the glob: its folder may well be that of other files.
+    """
     text = from_environment(source.strip()).removeprefix(GST_FILE)
     if is_url(text) and scheme_of(text) != "file":
-        return []
+        return
     path = local_path(text.partition(",")[0] if text.startswith("/dev/") else text)
     with suppress(SourceError, OSError):  # none of that name, or no name at all
         if glob.has_magic(str(path)) and not path.exists():
-            return list({found.parent for found in find_images(str(path))})
-    return [path, path.parent] if NUMBERED.fullmatch(path.name) else [path]
+            yield from _of_glob(path)
+            return
+    yield _What.ITSELF, path
+    yield _What.ANY_PICTURE, path
+    for picture in (path, Path(os.path.realpath(path))):  # what a link leads to may be replaced, too
+        if NUMBERED.fullmatch(picture.name):
+            yield _What.LABEL_MAPS, picture.parent
+
+
+def _of_glob(pattern: Path) -> Iterator[tuple[_What, Path]]:
+    found = frozenset(find_images(str(pattern)))
+    for folder in {path.parent for path in found}:
+        yield _What.ANY_PICTURE, folder
+        yield _What.LABEL_MAPS, folder
+        # A snapshot that the glob finds would be read by the next run; files so named may be deleted.
+        names = TimedNames(folder, ".jpg")
+        if fnmatch(names.next(time.time_ns()).name, pattern.name) or not found.isdisjoint(names.existing()):
+            yield _What.SNAPSHOTS, folder
+
+
+def _folder_kind(text: str) -> str | None:
+    """Which of the sinks that write many files into a folder a text names; None for all others."""
+    kind, colon, _ = text.partition(":")
+    if not colon:
+        return "png" if text.endswith("/") else None
+    return kind if kind in _FOLDERS else None
+
+
+def _wanted(kind: str | None, target: Path) -> list[_Claim]:
+    """What an output takes, the place itself first."""
+    claims = _claims(_What.ITSELF, target)
+    if kind == "png":
+        claims += _claims(_What.LABEL_MAPS, target)
+    elif kind == "snapshot":
+        claims += _claims(_What.SNAPSHOTS, target)
+    elif kind is None and target.suffix.lower() in SUFFIXES:
+        claims += _claims(_What.ANY_PICTURE, target.parent)
+        if NUMBERED.fullmatch(target.name):
+            claims += _claims(_What.NUMBERED_PICTURE, target.parent)
+    return claims
+
+
+def _kept_from_others(kind: str | None, target: Path) -> list[_Claim]:
+    """What no further output may take beside this one."""
+    claims = _claims(_What.ITSELF, target)
+    if kind == "png":
+        claims += _claims(_What.NUMBERED_PICTURE, target)
+    elif kind is None and NUMBERED.fullmatch(target.name):
+        claims += _claims(_What.LABEL_MAPS, target.parent)
+    return claims
+
+
+def _claims(what: _What, place: Path) -> list[_Claim]:
+    return [(what, mark) for mark in _marks(place)]
 
 
 def _marks(place: Path) -> set[_Mark]:

@@ -17,6 +17,8 @@ from .location import LIVE_SCHEMES, SCHEMES, check_file, is_url, local_path, sch
 # Seconds until a peer that says nothing is given up.
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0
+# A demuxer that fails this often in a row is at the end of what it can read.
+MOST_READ_ERRORS = 32
 
 _MP4_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"pnot", b"styp"})
 # The index of an mp4 takes some 20 bytes for each frame and sound.

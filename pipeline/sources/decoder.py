@@ -12,10 +12,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .tally import MOST_REORDERED, Tally, pictures_in
-
-# A demuxer that fails this often in a row is at the end of what it can read.
-_MOST_READ_ERRORS = 32
+from .container import MOST_READ_ERRORS
+from .tally import IN_FIELDS, MOST_REORDERED, Tally, number_of, pictures_in
 
 
 class Decoder:
@@ -51,13 +49,16 @@ class Decoder:
         self._length_prefixed = any(name in container.format.name for name in ("mov", "matroska", "flv"))
         self.indexed_frames = _indexed_frames(container, stream)
         self._kind = self._context.codec.canonical_name
-        self.tally = Tally(self._kind)
+        self.tally = Tally(self._kind, watches=stamp is None)
         self.errors = 0
         self.stopped = False
         self.unsure = False
         self.unreadable = False
         self.broken_off: av.FFmpegError | None = None
         options = {"flags2": "+export_mvs"} if vectors else {}
+        self._numbers = stamp is None and self._kind in IN_FIELDS
+        if self._numbers:
+            self._context.flags |= Flags.copy_opaque
         if stamp is not None:
             self._context.flags |= Flags.copy_opaque | Flags.low_delay
             # A slice that lost its middle decodes to the end, of wrong bits: only then are some left over.
@@ -74,7 +75,7 @@ class Decoder:
         """Frames that should have come out by now: at the end by the file's index, where it has one, or by the
         packets, where each holds a picture."""
         if at_end and (self.indexed_frames is not None or self.tally.tells):
-            return self.tally.lost(self.errors, self.indexed_frames)
+            return self.tally.lost(self.indexed_frames)
         return max(self.errors, self.tally.lost_at_start if self.tally.tells else 0)
 
     def frames(self) -> Iterator[VideoFrame]:
@@ -90,6 +91,8 @@ class Decoder:
             self.tally.add(packet)
             if self._stamp is not None:
                 packet.opaque = self.tally.packets, self._stamp(packet)
+            elif self._numbers and not packet.is_discard:
+                packet.opaque = self.tally.packets
             # The last packet of a file that was cut off. Refused at the very end, it would take frames with
             # it that a decoder with several threads still holds.
             if packet.is_corrupt and self._length_prefixed:
@@ -99,7 +102,7 @@ class Decoder:
 
     def _read(self) -> Iterator[Packet[VideoStream]]:
         failures = 0
-        while failures <= _MOST_READ_ERRORS:
+        while failures <= MOST_READ_ERRORS:
             try:
                 for packet in self._container.demux(self._stream):
                     if self.stopped:
@@ -150,15 +153,17 @@ class _Owed:
     def add(self, number: int) -> None:
         """The decoder has taken a packet."""
         self._numbers.append(number)
+        if not self._begun and len(self._numbers) > MOST_REORDERED:
+            self._numbers.popleft()
 
     def overtaken(self, frame: VideoFrame) -> int:
         """How many packets nothing more will come of, now that ``frame`` is there.
 
         Those before the first frame do not count: who joins a stream between two key frames sees nothing of them.
         """
-        if not isinstance(frame.opaque, tuple):
+        number = number_of(frame)
+        if number is None:
             return 0
-        number = frame.opaque[0]
         if number in self._numbers:
             self._numbers.remove(number)
         lost = 0

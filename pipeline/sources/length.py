@@ -11,6 +11,8 @@ from av.video.stream import VideoStream
 
 # Containers that say at their beginning how long they are; others are as long as what is found in them.
 _ANNOUNCING = ("matroska", "avi", "flv")
+# What FFmpeg writes into an .avi of unknown length.
+_UNKNOWN_FRAMES = 1 << 30
 # What is less than this share of it is clearly less.
 _CLEARLY_LESS = Fraction(9, 10)
 
@@ -36,7 +38,8 @@ def announced(container: InputContainer, stream: VideoStream, rate: Fraction | N
     """What the file announces of ``stream``; None where that is not known."""
     duration_s = _own_duration_s(container, stream)
     if container.format.name == "avi" and stream.time_base:  # of one cut short FFmpeg tells what is left
-        duration_s = stream.frames * Fraction(stream.time_base)
+        told = 0 < stream.frames < _UNKNOWN_FRAMES
+        duration_s = stream.frames * Fraction(stream.time_base) if told else None
     if not rate or duration_s is None or not container.format.name.startswith(_ANNOUNCING):
         return None
     return Announced(round(duration_s * rate), duration_s)
@@ -49,7 +52,7 @@ def frame_count(
     if indexed is not None:
         return indexed
     if stream.frames:
-        return stream.frames
+        return stream.frames if stream.frames < _UNKNOWN_FRAMES else None
     duration_s = _own_duration_s(container, stream)
     if duration_s is None and container.duration:
         duration_s = Fraction(container.duration, 1_000_000)

@@ -61,20 +61,27 @@ def check_file(path: Path, kind: str) -> None:
         raise SourceError(f"{kind} '{path}' is a folder; give a file in it, or a folder of pictures")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{kind} '{path}' may not be read by this user; change its permissions (chmod +r)")
-    if status.st_size == 0:
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise SourceError(f"{kind} '{path}' is empty (0 bytes); was it copied or recorded to the end?")
 
 
 def check_plain(path: Path, kind: str) -> None:
-    """Raise :class:`SourceError` for pipes, sockets and devices, which exist: to open one may wait without end."""
+    """Raise :class:`SourceError` for pipes, sockets and devices, which exist: to open one may wait without end. Not
+    for those that are open already, such as ``/dev/stdin``.
+    """
     mode = path.stat().st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_open_already(path):
         return
     what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     raise SourceError(
         f"{kind} '{path}' is {what}, not a file; give a file, a camera (0 or /dev/video0), a URL, or gst: and a "
         "GStreamer pipeline"
     )
+
+
+def is_open_already(path: Path) -> bool:
+    """Whether ``path`` stands for a pipe or file that this process was given, as ``/dev/stdin`` does."""
+    return path.is_absolute() and path.parts[1:3] in (("dev", "stdin"), ("dev", "fd"), ("proc", "self"))
 
 
 def check_exists(path: Path, kind: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-# A time this many frames early is a slip of the encoder; a greater step back is a new beginning.
-_GLITCH_FRAMES = 3
+GLITCH_FRAMES = 3
+"""A time that is less than this many frames early is a slip of the encoder, a greater step back a new beginning."""
 
 
 class Timeline:
@@ -17,7 +17,7 @@ class Timeline:
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
         self._step = max(1, round(1 / (time_base * (rate or 25))))
-        self._glitch = _GLITCH_FRAMES * self._step
+        self._glitch = GLITCH_FRAMES * self._step
         self._offset = 0
         self._last: int | None = None
 

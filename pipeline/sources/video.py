@@ -105,7 +105,8 @@ class VideoSource(Source):
         except BaseException:
             self.close()
             raise
-        if location.is_url and container.streams.audio:
+        again = location.path is not None and location.path.is_file()
+        if container.streams.audio and not again:
             self.notes.append(f"the audio of '{location.name}' is not copied: it is for local files only")
         return StreamInfo(
             name=location.name,
@@ -114,7 +115,7 @@ class VideoSource(Source):
             time_base=self._time_base,
             frame_count=None if self._live else self._frame_count(container, stream, rate),
             live=self._live,
-            audio=location.path if container.streams.audio else None,
+            audio=location.path if container.streams.audio and again else None,
             paths=() if location.path is None else (location.path,),
             codec=stream.codec_context.name,
             has_vectors=self._has_vectors,
@@ -187,7 +188,7 @@ class VideoSource(Source):
         if self._decoder is None or self._first is None:
             raise SourceError(f"{self._location.kind} '{self._location.name}' is not open; call open() first")
         decoder, frame = self._decoder, self._first
-        start = pts = frame.pts or 0
+        start = end = frame.pts or 0
         self._first = None  # it must not live as long as the source
         at_end = False
         due = _Due(self._time_base)
@@ -197,7 +198,7 @@ class VideoSource(Source):
                     self.clock, due.of(frame, self.clock.now_ns())
                 ):
                     break
-                pts = frame.pts or 0
+                end = (frame.pts or 0) + (frame.duration or 0)
                 yield self._deliver(index, frame)
                 following = next(self._ready, None)
                 if self._live:
@@ -207,7 +208,7 @@ class VideoSource(Source):
                 frame = following
             at_end = not self._interrupted
         finally:
-            self._sum_up(decoder, at_end, (pts - start) * self._time_base)
+            self._sum_up(decoder, at_end, (end - start) * self._time_base)
         if decoder.broken_off is not None and self._live and not self._interrupted:
             reason = in_words(decoder.broken_off)
             raise SourceError(

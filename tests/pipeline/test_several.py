@@ -16,6 +16,7 @@ from keywarp.engines.errors import UsageError
 from keywarp.pipeline.cli.run import default_sink
 from keywarp.pipeline.cli.several import Group, Member, default_sinks, finish, settings_of
 from keywarp.pipeline.run import Run
+from keywarp.pipeline.sinks.places import check_places
 
 from .commands import Call, caller
 from .sources.films import pictures, write_film
@@ -108,6 +109,79 @@ def test_no_output_takes_the_place_of_what_is_read(
     assert ended.err.count("\n") == 1
     assert message in ended.err
     assert contents(films) == before
+
+
+SHOT = "shots/20250101T000000.000Z.jpg"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "source"),
+    [
+        ("record:shots", "shots/*.png"),
+        ("snapshot:shots,every=1s", "shots/*.png"),
+        ("snapshot:shots", "shots/a*.jpg"),
+        ("record:shots snapshot:.", "shots/000001.png"),
+        ("snapshot:shots,keep=1", SHOT),
+        ("shots/sheet.png", "shots/000001.png"),
+        ("png:shots", "shots/a.jpg"),
+        ("out/sheet.png png:out", "x1.mp4"),
+        ("png:out out/sheet.png", "shots"),
+        ("png:out out/123.png out/labels.jsonl", "shots/*"),
+        ("png:shots/sheets.png", "shots"),
+    ],
+)  # fmt: skip
+def test_an_output_may_lie_beside_pictures_that_it_cannot_be_taken_for(
+    films: Path, outputs: str, source: str
+) -> None:
+    (films / "shots" / "a.jpg").touch()
+    (films / SHOT).touch()
+    check_places(outputs.split(), source)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "source", "message"),
+    [
+        ("png:shots", "shots", "the source 'shots', or lie among it"),
+        ("shots/", "shots", "the source 'shots', or lie among it"),
+        ("snapshot:shots", "shots", "the source 'shots', or lie among it"),
+        ("record:./x/../shots,keep=1", "shots", "the source 'shots', or lie among it"),
+        ("shots/sheet.webp", "shots", "the source 'shots', or lie among it"),
+        ("shots/", "shots/*.png", "or lie among it"),
+        ("png:shots", "shots/a*.jpg", "or lie among it"),
+        ("png:other", "shots/*.png", "or lie among it"),
+        ("png:shots", "other/000001.png", "or lie among it"),
+        ("png:shots", "first.png", "the source 'first.png', or lie among it"),
+        ("shots/sheet.png", "shots/*.png", "or lie among it"),
+        ("shots/000001.png", "shots/000001.png", "output 'shots/000001.png' would overwrite the source"),
+        ("snapshot:shots", "shots/*", "or lie among it"),
+        ("snapshot:other,every=1s", "shots/*.jpg", "or lie among it"),
+        ("snapshot:shots,keep=1", "shots/2025*.jpg", "or lie among it"),
+        ("png:out out/000123.png", "x1.mp4", "output 'out/000123.png' would overwrite output 'png:out'"),
+        ("out/0001234.png png:out", "x1.mp4", "'png:out' would overwrite output 'out/0001234.png'"),
+        ("record:out out/", "x1.mp4", "output 'out/' would overwrite output 'record:out'"),
+    ],
+)  # fmt: skip
+def test_no_output_is_taken_for_a_picture_that_is_read(
+    films: Path, outputs: str, source: str, message: str
+) -> None:
+    (films / "shots" / "a.jpg").touch()
+    (films / SHOT).touch()
+    (films / "other").symlink_to("shots")
+    (films / "first.png").symlink_to("shots/000000.png")
+    with pytest.raises(UsageError, match="would overwrite") as caught:
+        check_places(outputs.split(), source)
+    assert message in str(caught.value)
+
+
+def test_recordings_and_snapshots_may_lie_beside_a_glob(run: Call, films: Path) -> None:
+    before = contents(films / "shots")
+    ended = run("shots/*.png", "--sink", "record:shots", "--report", "shots/report.json", *FAST)
+    assert ended.code == 0, ended.err
+    ended = run("shots/*.png", "--sink", "snapshot:shots,keep=1", *FAST)
+    assert ended.code == 0, ended.err
+    after = contents(films / "shots")
+    assert before.items() <= after.items()
+    assert sorted(path.suffix for path in after.keys() - before.keys()) == [".jpg", ".json", ".mp4"]
 
 
 @pytest.mark.parametrize("flag", ["--model", "--flow"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from keywarp.pipeline.sources.images import ImageSource
 from keywarp.pipeline.sources.location import local_path, without_secrets
 from keywarp.pipeline.sources.parse import open_source
 from keywarp.pipeline.sources.video import VideoSource
+
+from .films import pictures, write_film
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,19 @@ def test_pipes_are_refused_without_waiting(tmp_path: Path, name: str, read: Call
         SourceError, match=r"is a pipe, not a file; give a file, a camera .0 or /dev/video0.,"
     ):
         read(str(tmp_path / name))
+
+
+def test_a_pipe_that_is_open_already_is_read(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", pictures(6))
+    code = (
+        "from keywarp.pipeline.sources.parse import open_source\n"
+        "source = open_source('/dev/stdin')\n"
+        "assert source.open().audio is None\n"
+        "print(sum(1 for _ in source.frames()), source.notes)"
+    )
+    with subprocess.Popen(["cat", film], stdout=subprocess.PIPE) as cat:
+        ended = subprocess.run([sys.executable, "-c", code], stdin=cat.stdout, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("6 []\n", "")
 
 
 def test_sockets_and_devices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from av.packet import Packet
 
 from keywarp.engines.errors import SourceError
 from keywarp.pipeline.sources import container
+from keywarp.pipeline.sources.tally import Tally
 from keywarp.pipeline.sources.video import VideoSource
 
 from .fields import in_fields
@@ -371,3 +372,71 @@ def test_a_server_that_falls_silent_is_noted_where_nothing_tells_what_is_missing
             peer.close()
     assert 0 < len(frames) < FRAMES
     assert "could not be read to the end (nothing came for too long): " in source.notes[-1]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_of_interlaced_frames_with_a_packet_each_no_loss_is_taken_for_a_second_field(
+    tmp_path: Path, threads: int
+) -> None:
+    film = tmp_path / "film.mp4"
+    options = {"x264-params": "interlaced=1:bframes=2:keyint=10:scenecut=0"}
+    write_film(film, _noisy(), options=options, container={"movflags": "faststart"})
+    whole = film.read_bytes()
+    cut, damaged = tmp_path / "cut.mp4", tmp_path / "damaged.mp4"
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    damaged.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 8) + whole[len(whole) * 5 // 8 :])
+    for broken, excused in ((cut, 1), (damaged, 3)):
+        source = VideoSource(broken, threads=threads)
+        _, frames = read_all(source)
+        assert len(frames) < FRAMES - 3
+        lost = source.losses.by_cause["undecodable"]
+        assert FRAMES - len(frames) - excused <= lost <= FRAMES - len(frames)
+
+
+def test_packets_that_nothing_comes_of_are_counted_however_many_they_are() -> None:
+    packet: Any = Packet(b"\0\0\1\x41")
+    tally = Tally("h264")
+    for _ in range(5000):
+        tally.add(packet)
+    assert tally.lost() == 5000
+
+
+def test_a_last_frame_that_is_shown_for_long_is_no_loss(tmp_path: Path) -> None:
+    film, path = write_film(tmp_path / "film.mkv", _noisy(20)), tmp_path / "long.mkv"
+    with av.open(str(film)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+        packets[-1].duration = round(8 / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = stream
+            output.mux(packet)
+    source = VideoSource(path)
+    _, frames = read_all(source)
+    assert len(frames) == 20
+    assert source.notes == []
+
+
+def test_an_avi_of_unknown_length_announces_nothing(tmp_path: Path) -> None:
+    class Pipe:
+        def __init__(self) -> None:
+            self.data = b""
+
+        def write(self, data: bytes) -> int:
+            self.data += data
+            return len(data)
+
+    film, pipe, path = _encode(tmp_path / "film.avi", "mpeg4"), Pipe(), tmp_path / "piped.avi"
+    with av.open(str(film)) as given, av.open(pipe, "w", format="avi") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    path.write_bytes(pipe.data)
+    with av.open(str(path)) as written:
+        assert written.streams.video[0].frames >= 1 << 30
+    source = VideoSource(path)
+    info, frames = read_all(source)
+    assert len(frames) == FRAMES
+    assert info.frame_count is None
+    assert source.notes == []
