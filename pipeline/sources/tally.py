@@ -77,7 +77,7 @@ class Tally:
                 self._times.append(packet.pts)
 
     def got(self, frames: Sequence[VideoFrame]) -> None:
-        """Count frames that came out. ``opaque`` of each is, or begins with, the number of its packet."""
+        """Count frames that came out. ``opaque`` of each begins with the number of its packet, where it has one."""
         if frames and not self.frames:
             self._first = frames[0].pts
         self.frames += len(frames)
@@ -93,7 +93,8 @@ class Tally:
         unread = 0 if listed is None else max(0, listed - self.packets)
         if self._fields is None:
             return max(0, self.pictures + unread - self.frames)
-        return self._as_frames(self._fields.missing + unread)
+        missing = min(self._fields.missing, max(0, self.pictures - self.frames))
+        return self._as_frames(missing + unread)
 
     @property
     def lost_at_start(self) -> int:
@@ -165,6 +166,4 @@ class _Fields:
 
 def number_of(frame: VideoFrame) -> int | None:
     """The number of the packet that a frame came of, where its decoder passed it on."""
-    opaque = frame.opaque
-    number = opaque[0] if isinstance(opaque, tuple) else opaque
-    return number if isinstance(number, int) else None
+    return frame.opaque[0] if isinstance(frame.opaque, tuple) else None
