@@ -92,10 +92,7 @@ class Decoder:
             if self._stamp is not None:
                 packet.opaque = self.tally.packets, self._stamp(packet)
             elif self._numbers and not packet.is_discard:
-                packet.opaque = (
-                    self.tally.packets,
-                    0,
-                )  # an object of its own: PyAV tells them apart by where they lie
+                packet.opaque = self.tally.packets, 0  # PyAV tells objects apart by their place in memory
             # The last packet of a file that was cut off. Refused at the very end, it would take frames with
             # it that a decoder with several threads still holds.
             if packet.is_corrupt and self._length_prefixed:

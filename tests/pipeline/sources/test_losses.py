@@ -401,6 +401,15 @@ def test_packets_that_nothing_comes_of_are_counted_however_many_they_are() -> No
     assert tally.lost() == 5000
 
 
+def test_frames_whose_packet_is_not_known_are_no_losses() -> None:
+    packet: Any = Packet(b"\0\0\1\x41")
+    tally = Tally("h264")
+    for _ in range(10):
+        tally.add(packet)
+    tally.got([av.VideoFrame(64, 48, "yuv420p") for _ in range(8)])
+    assert tally.lost() == 2
+
+
 def test_a_last_frame_that_is_shown_for_long_is_no_loss(tmp_path: Path) -> None:
     film, path = write_film(tmp_path / "film.mkv", _noisy(20)), tmp_path / "long.mkv"
     with av.open(str(film)) as given, av.open(str(path), "w") as output:
