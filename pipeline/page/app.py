@@ -209,17 +209,22 @@ class _PictureStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the viewer leaves, or takes nothing for long."""
         await send({"type": "http.response.start", "status": 200, "headers": list(self.raw_headers)})
+        left = asyncio.Event()
         with self._viewers.seat() as bell:
             self._viewers.look(1)
             try:
-                await _first_of(self._send_all(bell, send), _until_left(receive))
+                await _first_of(self._send_all(bell, send, left), _until_left(receive, left))
             finally:
                 self._viewers.look(-1)
 
-    async def _send_all(self, bell: asyncio.Event, send: Send) -> None:
+    async def _send_all(self, bell: asyncio.Event, send: Send, left: asyncio.Event) -> None:
         async for part in self._parts(bell):
             body: Message = {"type": "http.response.body", "body": part, "more_body": True}
             await asyncio.wait_for(send(body), STUCK_S)
+            # Before Python 3.12 wait_for may swallow a cancellation that comes just as it ends, as where a viewer
+            # who has stopped reading leaves; what is sent after that goes nowhere, without end.
+            if left.is_set():
+                return
             self._viewers.sent += 1
 
     async def _parts(self, bell: asyncio.Event) -> AsyncIterator[bytes]:
@@ -236,9 +241,10 @@ class _PictureStream(Response):
             yield head + picture.jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
 
 
-async def _until_left(receive: Receive) -> None:
+async def _until_left(receive: Receive, left: asyncio.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    left.set()
 
 
 class Deadline:
