@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -34,6 +34,7 @@ ASSETS = {
 """Every file that the page is made of, beside ``page.html``, and its type. No other is ever opened."""
 
 _SNAPSHOT_S = 3.0
+_CANCEL_AGAIN_S = 0.1
 _BOUNDARY = b"keywarp-picture"
 _HEALTHY = ("live",)
 _FULL = "all seats are taken: try again later, or raise serve.viewers\n"
@@ -146,7 +147,7 @@ class Site:
         with self._viewers.seat() as bell:
             await websocket.accept()
             viewer = Viewer(self._viewers, bell, websocket.send_text, websocket.send_bytes)
-            await _first_of(viewer.send_all(), _take_all(websocket, viewer))
+            await first_of(viewer.send_all(), _take_all(websocket, viewer))
 
 
 async def _take_all(websocket: WebSocket, viewer: Viewer) -> None:
@@ -164,20 +165,27 @@ async def _take_all(websocket: WebSocket, viewer: Viewer) -> None:
             return
 
 
-async def _first_of(*works: Any) -> None:
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
     """Run all until one ends, then end the others; what a viewer's leaving breaks is no error."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
     for task in done:
         error = None if task.cancelled() else task.exception()
         left = (OSError, WebSocketDisconnect, ClientDisconnect, asyncio.TimeoutError)
         if error is not None and not isinstance(error, left) and type(error).__name__ != "ClientDisconnected":
             raise error
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: before Python 3.12 ``wait_for`` may swallow a cancellation as it ends."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
 class _Json(JSONResponse):
@@ -209,22 +217,17 @@ class _PictureStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the viewer leaves, or takes nothing for long."""
         await send({"type": "http.response.start", "status": 200, "headers": list(self.raw_headers)})
-        left = asyncio.Event()
         with self._viewers.seat() as bell:
             self._viewers.look(1)
             try:
-                await _first_of(self._send_all(bell, send, left), _until_left(receive, left))
+                await first_of(self._send_all(bell, send), _until_left(receive))
             finally:
                 self._viewers.look(-1)
 
-    async def _send_all(self, bell: asyncio.Event, send: Send, left: asyncio.Event) -> None:
+    async def _send_all(self, bell: asyncio.Event, send: Send) -> None:
         async for part in self._parts(bell):
             body: Message = {"type": "http.response.body", "body": part, "more_body": True}
             await asyncio.wait_for(send(body), STUCK_S)
-            # Before Python 3.12 wait_for may swallow a cancellation that comes just as it ends, as where a viewer
-            # who has stopped reading leaves; what is sent after that goes nowhere, without end.
-            if left.is_set():
-                return
             self._viewers.sent += 1
 
     async def _parts(self, bell: asyncio.Event) -> AsyncIterator[bytes]:
@@ -241,10 +244,9 @@ class _PictureStream(Response):
             yield head + picture.jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
 
 
-async def _until_left(receive: Receive, left: asyncio.Event) -> None:
+async def _until_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    left.set()
 
 
 class Deadline:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 
 from keywarp.pipeline.page.address import is_loopback, is_wildcard, joined, url_of
+from keywarp.pipeline.page.app import first_of
 from keywarp.pipeline.page.connections import Connections
 from keywarp.pipeline.page.guard import Rules
 from keywarp.pipeline.page.jpeg import encode_jpeg, fitted, most_bytes
@@ -283,6 +286,24 @@ def test_a_connection_that_goes_on_asking_is_left_alone() -> None:
     assert not one.aborted
     connections.look(time.monotonic() + 100)
     assert one.aborted
+
+
+def test_what_misses_a_cancellation_is_cancelled_again() -> None:
+    ended = []
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        try:
+            await asyncio.sleep(10)
+        finally:
+            ended.append("deaf")
+
+    async def brief() -> None:
+        await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(first_of(deaf(), brief()), 5))
+    assert ended == ["deaf"]
 
 
 def test_metrics_of_nothing() -> None:
