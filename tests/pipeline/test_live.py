@@ -132,7 +132,8 @@ def test_a_model_at_a_third_of_the_cameras_rate_gets_no_later(slow: Aside) -> No
 
 
 def test_a_viewer_that_stops_reading_changes_nothing(running: Pipeline, watching: Viewer) -> None:
-    for _ in range(3):  # the machine may be busy with something else for a while, but not each time
+    seen = []
+    for _ in range(6):  # the machine may be busy with something else for a while, but not each time
         wait_for(lambda: running.ask("/report")["page"]["viewers"] == 1)  # who stopped has left
         alone, p99_alone_ms = watching.watch(4.0), recent_p99_ms(running, 6.0)
         with socket.create_connection(("127.0.0.1", running.port)) as bad:
@@ -144,7 +145,5 @@ def test_a_viewer_that_stops_reading_changes_nothing(running: Pipeline, watching
         assert beside.rate > 25
         if beside.rate > 0.95 * alone.rate and p99_beside_ms < 1.1 * p99_alone_ms:
             return
-    pytest.fail(
-        f"rate {alone.rate:.1f} -> {beside.rate:.1f}, p99 {p99_alone_ms:.1f} -> {p99_beside_ms:.1f} ms in "
-        "each of 3 attempts"
-    )
+        seen.append(f"{alone.rate:.1f} -> {beside.rate:.1f}, p99 {p99_alone_ms:.1f} -> {p99_beside_ms:.1f} ms")
+    pytest.fail("each attempt changed the rate, or when frames came: " + "; ".join(seen))
