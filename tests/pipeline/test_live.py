@@ -145,5 +145,7 @@ def test_a_viewer_that_stops_reading_changes_nothing(running: Pipeline, watching
         assert beside.rate > 25
         if beside.rate > 0.95 * alone.rate and p99_beside_ms < 1.1 * p99_alone_ms:
             return
-        seen.append(f"{alone.rate:.1f} -> {beside.rate:.1f}, p99 {p99_alone_ms:.1f} -> {p99_beside_ms:.1f} ms")
+        seen.append(
+            f"{alone.rate:.1f} -> {beside.rate:.1f}, p99 {p99_alone_ms:.1f} -> {p99_beside_ms:.1f} ms"
+        )
     pytest.fail("each attempt changed the rate, or when frames came: " + "; ".join(seen))
