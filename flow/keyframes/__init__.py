@@ -4,6 +4,7 @@ from .adaptive import AdaptiveQuality, AdaptiveShare, predicted_agreement
 from .base import Cause, KeyframePolicy, Signals
 from .build import make_policy, policy_names
 from .codec import CodecKeyframes
+from .delayed import Delayed
 from .fixed import FixedInterval
 from .watch import begins_scene, watch, watches
 
@@ -12,6 +13,7 @@ __all__ = [
     "AdaptiveShare",
     "Cause",
     "CodecKeyframes",
+    "Delayed",
     "FixedInterval",
     "KeyframePolicy",
     "Signals",

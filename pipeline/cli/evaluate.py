@@ -24,7 +24,6 @@ from keywarp.pipeline.evaluation import (
     evaluate_sequence,
     read_clip,
 )
-from keywarp.pipeline.evaluation.policy import policy_frames
 from keywarp.pipeline.evaluation.report import report
 from keywarp.pipeline.evaluation.sequence import (
     INTERVALS,
@@ -171,7 +170,7 @@ def _evaluate(given: _Input, console: Console) -> _Found:
         intervals, frames = given.intervals, len(given.clip)
         if given.policy is not None:
             chosen = _policy(given.policy)
-            with progress(console, "policy", policy_frames(given.subject, chosen, frames)) as tick:
+            with progress(console, "policy", None) as tick:
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
         in_all = total_frames(intervals, frames, aggregate=aggregates_at_intervals(given.subject))

@@ -42,39 +42,35 @@ def print_intervals(console: Console, title: str, sequence: SequenceScores) -> N
     _print(console, title, table, _EXPLAINED)
 
 
-_FEW_KEY_FRAMES = 6
-
-
 def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScores) -> None:
     """What a policy scores, and what fixed intervals score with as many key frames."""
     table = Table()
-    for heading in ("policy", "key frames", "mIoU", "cost", "fixed", "gain"):
+    for heading in ("policy", "key frames", "mIoU", "spread", "cost", "fixed", "gain"):
         table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
-    fixed, found = policy.fixed_miou(sequence), policy.scores.miou
+    fixed, found = policy.fixed_miou(sequence), policy.miou
     table.add_row(
         policy.policy,
         f"{_percent(policy.share, 1)} %",
-        *map(_percent, (found, sequence.per_frame.miou - found, fixed, policy.alike.miou - fixed)),
+        *map(
+            _percent,
+            (found, policy.spread, sequence.per_frame.miou - found, fixed, policy.alike_miou - fixed),
+        ),
     )
     causes = ", ".join(f"{count} {cause}" for cause, count in policy.by_cause.items())
     between = " and ".join(map(str, policy.intervals))
-    caption = f"Key frames by cause: {causes}. Fixed: " + (
+    caption = f"Key frames by cause, all phases: {causes}. Fixed: " + (
         f"interval {between}, brought to the same share of key frames."
         if between
         else "the same, since an interval with no key frame but the first has just these results."
     )
-    if between and sum(policy.by_cause.values()) < _FEW_KEY_FRAMES:
-        caption += (
-            " With so few key frames it is mostly where they happen to fall: a fixed interval's phases have one "
-            "more shortly after the first frame, which evenly spaced ones gain by."
-        )
-    if policy.unaggregated is not None:
+    if policy.aggregates_alone:
         caption += (
             f" The policy's key frames are aggregated (docs/keyframes.md), which adds "
-            f"{_percent(found - policy.unaggregated.miou)} to its mIoU; the fixed ones are not. Gain: without "
+            f"{_percent(found - policy.alike_miou)} to its mIoU; the fixed ones are not. Gain: without "
             "that, what the choice of key frames is worth."
         )
-    _print(console, f"One run with the policy {policy.policy}", table, caption)
+    runs = "one run" if len(policy.runs) == 1 else f"mean of {len(policy.runs)} phases"
+    _print(console, f"The policy {policy.policy}, {runs}", table, caption)
 
 
 def _interval_row(scores: IntervalScores, per_frame: float) -> tuple[str, ...]:

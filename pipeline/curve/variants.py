@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from keywarp.engines.errors import UsageError, unknown_name
-from keywarp.flow.keyframes import Cause, FixedInterval, KeyframePolicy, Signals, make_policy
+from keywarp.flow.keyframes import Delayed, FixedInterval, KeyframePolicy, make_policy
 from keywarp.models.base import LEVELS
 
 LEAST_RUNS = 3
@@ -33,43 +33,6 @@ class Variant:
     def series(self) -> tuple[str, str, str]:
         """What the points of one line have in common."""
         return self.flow, self.level, self.policy
-
-
-class Delayed(KeyframePolicy):
-    """Another policy that begins at frame ``phase``, which is a key frame as frame 0 is.
-
-    So a fixed interval's phases are; it lets any policy fall differently on the frames of a film.
-    """
-
-    def __init__(self, policy: KeyframePolicy, phase: int) -> None:
-        super().__init__(cuts=policy.cuts)
-        self.name = policy.name
-        self.needs_motion, self.aggregates = policy.needs_motion, policy.aggregates
-        self.learns = policy.learns
-        self._policy, self._phase = policy, phase
-
-    def cause(self, signals: Signals) -> Cause | None:
-        """The other policy's cause, from frame ``phase`` on."""
-        if signals.age is not None and signals.number == self._phase > 0:
-            self._policy.reset()
-            return "first"
-        return super().cause(signals)
-
-    def with_interval(self, interval: int) -> KeyframePolicy:
-        """The other policy's."""
-        return self._policy.with_interval(interval)
-
-    def reset(self) -> None:
-        """Reset the other policy."""
-        self._policy.reset()
-
-    def learn(self, agreement: float) -> None:
-        """The other policy's."""
-        self._policy.learn(agreement)
-
-    def _wanted(self, signals: Signals, age: int) -> Cause | None:
-        is_early = signals.number is not None and signals.number < self._phase
-        return None if is_early else self._policy.cause(signals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,18 +97,21 @@ def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str,
 
 
 def policy_figures(policy: PolicyScores, sequence: SequenceScores) -> dict[str, Any]:
-    """The figures of a policy. ``gain`` compares like with like: what its choice of key frames scores above fixed
-    intervals at the same share. ``aggregation_gain``: what is added by aggregating them, where they alone are.
+    """The figures of a policy, means over its phases. ``gain`` compares like with like: what its choice of key
+    frames scores above fixed intervals at the same share. ``aggregation_gain``: what is added by aggregating them,
+    where they alone are.
     """
-    fixed, found, alike = policy.fixed_miou(sequence), policy.scores.miou, policy.alike.miou
+    fixed, alike = policy.fixed_miou(sequence), policy.alike_miou
     return {
         "name": policy.policy,
         "key_share": policy.share,
         "key_by_cause": dict(policy.by_cause),
-        "miou": number(policy.scores.miou),
-        "pixel_accuracy": number(policy.scores.pixel_accuracy),
-        "cost": number(sequence.per_frame.miou - policy.scores.miou),
+        "miou": number(policy.miou),
+        "phases": [number(run.scores.miou) for run in policy.runs],
+        "spread": number(policy.spread),
+        "pixel_accuracy": number(policy.pixel_accuracy),
+        "cost": number(sequence.per_frame.miou - policy.miou),
         "fixed_miou": number(fixed),
         "gain": number(alike - fixed),
-        "aggregation_gain": None if policy.unaggregated is None else number(found - alike),
+        "aggregation_gain": number(policy.miou - alike) if policy.aggregates_alone else None,
     }

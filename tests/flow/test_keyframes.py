@@ -12,6 +12,7 @@ from keywarp.flow.keyframes import (
     AdaptiveQuality,
     AdaptiveShare,
     CodecKeyframes,
+    Delayed,
     FixedInterval,
     KeyframePolicy,
     Signals,
@@ -131,6 +132,21 @@ def test_every_frame_can_be_a_key_frame(text: str) -> None:
 def test_an_impossible_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_policy(text, 10)
+
+
+@pytest.mark.parametrize("phase", [1, 2, 4])
+@pytest.mark.parametrize("name", ALL)
+def test_a_delayed_policy_begins_anew_at_its_phase(name: str, phase: int) -> None:
+    scene = drive(lambda number: 1.0 + number % 7)
+    alone = keys_of(make_policy(name, 5), 60, lambda key, now: scene(key + phase, now + phase))
+    delayed = Delayed(make_policy(name, 5), phase)
+    assert keys_of(delayed, 60 + phase, scene) == [0, *(key + phase for key in alone)]
+    assert delayed.name == make_policy(name, 5).name
+
+
+@pytest.mark.parametrize("phase", [0, 2, 4])
+def test_a_delayed_interval_is_its_phase(phase: int) -> None:
+    assert keys_of(Delayed(FixedInterval(5), phase), 14) == keys_of(FixedInterval(5, phase), 14)
 
 
 # --- fixed ---------------------------------------------------------------------------------------------------

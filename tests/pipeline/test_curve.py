@@ -17,7 +17,6 @@ import pytest
 from numpy.typing import NDArray
 
 from keywarp.engines.errors import KeywarpError, SourceError, UsageError
-from keywarp.flow.keyframes import Signals, make_policy
 from keywarp.models.base import Array, Earlier, KeyOutput, Setup
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID
@@ -29,7 +28,7 @@ from keywarp.pipeline.curve.drawing import Drawing, Line, Marker, Text, to_pixel
 from keywarp.pipeline.curve.measure import REFERENCE_RUNS, aggregates, total_frames, usable_flows
 from keywarp.pipeline.curve.plot import draw_curve
 from keywarp.pipeline.curve.report import SCHEMA, curve_markdown, curve_report, headings
-from keywarp.pipeline.curve.variants import Delayed, check_intervals, in_turns, trials_of
+from keywarp.pipeline.curve.variants import check_intervals, in_turns, trials_of
 from keywarp.pipeline.evaluation import Subject, evaluate_sequence, read_clip
 from keywarp.pipeline.sources.synthetic import SyntheticSource
 from keywarp.pipeline.stage import StreamInfo
@@ -117,17 +116,6 @@ def test_a_fixed_interval_is_run_in_every_phase_and_three_times_at_least() -> No
         False,
         True,
     ]
-
-
-@pytest.mark.parametrize("phase", [0, 2, 4])
-def test_a_delayed_policy_has_the_key_frames_of_that_phase(phase: int) -> None:
-    policy, keys = Delayed(make_policy("fixed", 5), phase), list[int]()
-    policy.reset()
-    for number in range(14):
-        age = number - keys[-1] if keys else None
-        if policy.is_key(Signals(age, number=number)):
-            keys.append(number)
-    assert keys == sorted({0, *range(phase, 14, 5)})
 
 
 def test_runs_take_turns() -> None:

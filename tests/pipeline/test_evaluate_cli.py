@@ -116,10 +116,13 @@ def test_a_policy_is_shown_beside_fixed_intervals(call: Call, street: Path) -> N
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "adaptive:share=0.3" in ended.out
-    assert "by cause: 1 first, " in " ".join(ended.out.split())
+    assert "mean of 3 phases" in ended.out
+    assert "by cause, all phases: 5 first, " in " ".join(ended.out.split())
     found = json.loads(Path("eval.json").read_text())
     policy, intervals = found["policy"], found["intervals"]
-    assert policy["key_share"] == sum(policy["key_by_cause"].values()) / FRAMES
+    assert policy["key_share"] == pytest.approx(
+        sum(policy["key_by_cause"].values()) / len(policy["phases"]) / FRAMES
+    )
     assert {"3", "4"} & set(intervals)
     nearest = [intervals[name]["miou"] for name in intervals if name != "1"]
     assert min(nearest) <= policy["fixed_miou"] <= max(nearest)

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from keywarp.engines.errors import KeywarpError, SourceError, UsageError
-from keywarp.flow.keyframes import make_policy
+from keywarp.flow.keyframes import FixedInterval, make_policy
 from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.base import Earlier, KeyOutput
 from keywarp.models.datasets import LabelMap, find_pairs
@@ -32,6 +32,7 @@ from keywarp.pipeline.evaluation import (
     read_clip,
 )
 from keywarp.pipeline.evaluation.clip import DrawnTruth
+from keywarp.pipeline.evaluation.policy import fixed_share
 from keywarp.pipeline.evaluation.report import policy_figures, report
 from keywarp.pipeline.evaluation.sequence import (
     aggregates_at_intervals,
@@ -142,20 +143,34 @@ def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> N
     model.can_aggregate = True
     policy = make_policy("adaptive:share=0.5", 10)
     scores = evaluate_policy(Subject(model=model), clip, "adaptive", policy)
-    assert scores.unaggregated is not None
-    assert scores.scores.pixel_accuracy == pytest.approx(3 / 6)
-    assert scores.unaggregated.pixel_accuracy > 3 / 6
-    assert sum(scores.by_cause.values()) == 3
+    assert scores.aggregates_alone
+    assert scores.runs[0].scores.pixel_accuracy == pytest.approx(3 / 6)
+    assert scores.runs[0].alike.pixel_accuracy > 3 / 6
+    assert [run.keys for run in scores.runs] == [3, 4]
     found = policy_figures(scores, evaluate_sequence(Subject(model=model), clip, scores.intervals))
-    assert found["gain"] == pytest.approx(scores.unaggregated.miou - found["fixed_miou"])
-    assert found["aggregation_gain"] == pytest.approx(scores.scores.miou - scores.unaggregated.miou)
-    assert found["aggregation_gain"] < 0 <= found["gain"]
+    assert found["gain"] == pytest.approx(scores.alike_miou - found["fixed_miou"])
+    assert found["aggregation_gain"] == pytest.approx(scores.miou - scores.alike_miou)
+    assert found["aggregation_gain"] < 0
     both = evaluate_policy(Subject(model=model, aggregate=True), clip, "adaptive", policy)
-    assert both.scores.pixel_accuracy == pytest.approx(3 / 6)
-    assert both.unaggregated is None
+    assert both.runs[0].scores.pixel_accuracy == pytest.approx(3 / 6)
+    assert not both.aggregates_alone
     neither = evaluate_policy(Subject(model=model, aggregate=False), clip, "adaptive", policy)
-    assert neither.scores.pixel_accuracy == scores.unaggregated.pixel_accuracy
-    assert neither.unaggregated is None
+    assert neither.miou == scores.alike_miou
+    assert not neither.aggregates_alone
+
+
+def test_a_policy_has_phases_as_fixed_intervals_have(tmp_path: Path) -> None:
+    shown = [flat(number // 3 % 11) for number in range(30)]
+    clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
+    subject, ticks = fake(level="result"), list[int]()
+    scores = evaluate_policy(subject, clip, "fixed", FixedInterval(4, cuts=False), lambda: ticks.append(1))
+    sequence = evaluate_sequence(subject, clip, [4])
+    assert [run.scores.miou for run in scores.runs] == [run.miou for run in sequence.intervals[4].phases]
+    assert len(ticks) == 4 * 30
+    found = policy_figures(scores, sequence)
+    assert (scores.intervals, found["gain"], found["aggregation_gain"]) == ((4,), 0, None)
+    assert found["spread"] == max(found["phases"]) - min(found["phases"]) > 0
+    assert found["key_by_cause"] == {"first": 4 + 3, "interval": 7 + 7 + 6 + 6}
 
 
 def test_pictures_of_a_data_set_have_nothing_before_them(tmp_path: Path) -> None:
@@ -236,7 +251,7 @@ def test_a_policy_with_hardly_a_key_frame_is_compared_with_as_many(
     subject = fake(level="result")
     policy = make_policy(f"adaptive:share={share},cuts=off", 10)
     scores = evaluate_policy(subject, clip, "adaptive", policy)
-    assert sum(scores.by_cause.values()) == keys
+    assert scores.runs[0].keys == keys
     assert total_frames(scores.intervals, 60) <= 60 * (1 + 2 * 20)
     found = policy_figures(scores, evaluate_sequence(subject, clip, scores.intervals))
     if keys == 1:
@@ -244,7 +259,8 @@ def test_a_policy_with_hardly_a_key_frame_is_compared_with_as_many(
         once = evaluate_sequence(subject, clip, [60]).intervals[60].phases[0]  # frame 0 alone
         assert found["miou"] == once.miou
     else:
-        assert scores.intervals == (59,)
+        assert scores.intervals == (32,)
+        assert scores.share == pytest.approx(fixed_share(32, 60, phases_of(32)))
 
 
 MOTION_PX = (2, 1)

@@ -14,7 +14,7 @@ from keywarp.engines.errors import UsageError
 from keywarp.flow.keyframes import AdaptiveShare, FixedInterval, Signals
 from keywarp.models.fake import FakeModel
 from keywarp.models.metrics import Scores
-from keywarp.pipeline.evaluation.policy import PolicyScores, fixed_share
+from keywarp.pipeline.evaluation.policy import PolicyRun, PolicyScores, fixed_share
 from keywarp.pipeline.evaluation.sequence import phases_of
 from keywarp.pipeline.keys import PROPAGATION
 from keywarp.pipeline.run import Parts
@@ -149,9 +149,8 @@ def test_the_share_of_fixed_intervals_is_counted_right(interval: int) -> None:
     [(51, (1,)), (50, (1, 2)), (6, (10,)), (5, (12, 13)), (3, (25,)), (2, (50,)), (1, ())],
 )
 def test_the_nearest_fixed_intervals(keys: int, intervals: tuple[int, ...]) -> None:
-    scores = PolicyScores(
-        "made up", 51, {"first": 1, "adaptive": keys - 1}, Scores(np.eye(2, dtype=np.int64))
-    )
+    run = PolicyRun({"first": 1, "adaptive": keys - 1}, Scores(np.eye(2, dtype=np.int64)))
+    scores = PolicyScores("made up", 51, (run,))
     assert scores.intervals == intervals
     shares = [fixed_share(interval, 51, phases_of(interval)) for interval in intervals]
     assert not shares or max(shares) >= scores.share >= min(shares)
