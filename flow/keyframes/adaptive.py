@@ -57,6 +57,7 @@ class AdaptiveShare(KeyframePolicy):
                 f"a share of {share:g} key frames is not possible; it is above 0 and at most 1 (every frame)"
             )
         self.share = share
+        self.mean_interval = round(1 / share)
         self.name = f"adaptive:share={share:.3g}"
         self.reset()
 

@@ -36,11 +36,13 @@ class KeyframePolicy(ABC):
     A policy is asked once or twice for a frame: without ``motion`` and ``cut``, which cost a flow, and with them if
     that did not settle it. They are measured only where they are wanted: ``cuts`` says whether a new scene makes a
     key frame, ``needs_motion`` whether the policy decides by motion. ``aggregates``: whether key frames take in
-    those before them, where a run does not say. ``learns``: whether :meth:`learn` is to be called. One stream uses
-    a policy at a time.
+    those before them, where a run does not say. ``learns``: whether :meth:`learn` is to be called.
+    ``mean_interval``: how many frames there are to be to a key frame on average; None where that is left to the
+    stream. One stream uses a policy at a time.
     """
 
     name: str
+    mean_interval: int | None = None
     needs_motion: bool = False
     aggregates: bool = False
     learns: bool = False

@@ -15,13 +15,14 @@ class Delayed(KeyframePolicy):
         super().__init__(cuts=policy.cuts)
         self.name = policy.name
         self.needs_motion, self.aggregates = policy.needs_motion, policy.aggregates
-        self.learns = policy.learns
+        self.learns, self.mean_interval = policy.learns, policy.mean_interval
         self._policy, self._phase = policy, phase
 
     def cause(self, signals: Signals) -> Cause | None:
         """The other policy's cause, from frame ``phase`` on."""
         if signals.age is not None and signals.number == self._phase > 0:
             self._policy.reset()
+            self._policy.cause(signals)  # it has seen this frame
             return "first"
         return super().cause(signals)
 

@@ -19,7 +19,7 @@ class FixedInterval(KeyframePolicy):
 
     def __init__(self, interval: int, phase: int = 0, *, cuts: bool = True) -> None:
         super().__init__(cuts=cuts)
-        self.interval = check_interval(interval)
+        self.interval = self.mean_interval = check_interval(interval)
         if not 0 <= phase < interval:
             raise UsageError(
                 f"phase {phase} of interval {interval} is not possible; it is 0 to {interval - 1}"

@@ -13,7 +13,8 @@ Tick = Callable[[], None]
 
 @contextmanager
 def progress(console: Console, what: str, total: int | None) -> Iterator[Tick]:
-    """A bar with the time left on a terminal, nothing elsewhere. The tick counts one of ``total``, where known."""
+    """A bar on a terminal, nothing elsewhere. The tick counts one of ``total``; where that is known, it has the
+    time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = console.is_terminal and not console.quiet
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:

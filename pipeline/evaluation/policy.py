@@ -42,9 +42,9 @@ class PolicyRun:
 
 @dataclass(frozen=True, slots=True)
 class PolicyScores:
-    """A policy over a sequence of so many ``frames``, in each of its phases, as fixed intervals are: a run where
-    it begins with frame 0, and others where it begins anew at a later one, up to the interval that it has on
-    average. Shares and scores are means over these runs.
+    """A policy over a sequence of so many ``frames``, in its phases, as fixed intervals are: a run where it begins
+    with frame 0, and others where it begins anew at a later one, within the interval that it has on average.
+    Shares and scores are means over these runs.
     """
 
     policy: str
@@ -89,14 +89,13 @@ class PolicyScores:
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """The fixed intervals with the next more and the next fewer key frames; one where it has as many, or none
-        is as long; none where frame 0 is the only key frame: there is but one way to have that.
+        """The fixed intervals with the next more and the next fewer key frames; one where it has as many; none
+        where frame 0 is the only key frame: there is but one way to have that.
         """
         if max(run.keys for run in self.runs) == 1:
             return ()
         longest = max(n for n in range(1, self.frames + 1) if self._fixed_share(n) >= self.share)
-        is_near = self._fixed_share(longest) == self.share or longest == self.frames
-        return (longest,) if is_near else (longest, longest + 1)
+        return (longest,) if self._fixed_share(longest) == self.share else (longest, longest + 1)
 
     def fixed_miou(self, sequence: SequenceScores) -> float:
         """The mIoU of fixed intervals, mean over their phases, at this share: between those of :attr:`intervals`,
@@ -136,7 +135,8 @@ def evaluate_policy(
     """
     subject.check_classes(clip.classes)
     first = _run(subject, clip, policy, tick)
-    phases = phases_of(round(len(clip) / first.keys))[1:] if first.keys > 1 else ()
+    interval = min(policy.mean_interval or round(len(clip) / first.keys), len(clip))
+    phases = phases_of(interval)[1:] if first.keys > 1 else ()
     others = [_run(subject, clip, Delayed(policy, phase), tick) for phase in phases]
     return PolicyScores(name, len(clip), (first, *others))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -179,13 +179,14 @@ async def first_of(*works: Coroutine[Any, Any, None]) -> None:
             raise error
 
 
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel until all have ended: before Python 3.12 ``wait_for`` may swallow a cancellation as it ends."""
     running = set(tasks)
     while running:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)  # who leaves breaks things; nobody is to hear of it
 
 
 class _Json(JSONResponse):

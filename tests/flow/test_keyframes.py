@@ -144,6 +144,15 @@ def test_a_delayed_policy_begins_anew_at_its_phase(name: str, phase: int) -> Non
     assert delayed.name == make_policy(name, 5).name
 
 
+def test_a_delayed_policy_has_seen_the_frame_that_it_begins_with() -> None:
+    policy, keys = Delayed(CodecKeyframes(30), 11), list[int]()
+    for number in range(30):
+        age = number - keys[-1] if keys else None
+        if policy.is_key(Signals(age, "P" if number % 12 else "I", number)):
+            keys.append(number)
+    assert keys == [0, 11, 12, 24]
+
+
 @pytest.mark.parametrize("phase", [0, 2, 4])
 def test_a_delayed_interval_is_its_phase(phase: int) -> None:
     assert keys_of(Delayed(FixedInterval(5), phase), 14) == keys_of(FixedInterval(5, phase), 14)

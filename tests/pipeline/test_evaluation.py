@@ -159,18 +159,20 @@ def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> N
     assert not neither.aggregates_alone
 
 
-def test_a_policy_has_phases_as_fixed_intervals_have(tmp_path: Path) -> None:
-    shown = [flat(number // 3 % 11) for number in range(30)]
+@pytest.mark.parametrize("interval", [4, 10, 25])
+def test_a_policy_has_phases_as_fixed_intervals_have(tmp_path: Path, interval: int) -> None:
+    shown = [flat(number // 3 % 11) for number in range(31)]
     clip = read_clip(write_pairs(tmp_path / "clip", shown), None, CAMVID)
     subject, ticks = fake(level="result"), list[int]()
-    scores = evaluate_policy(subject, clip, "fixed", FixedInterval(4, cuts=False), lambda: ticks.append(1))
-    sequence = evaluate_sequence(subject, clip, [4])
-    assert [run.scores.miou for run in scores.runs] == [run.miou for run in sequence.intervals[4].phases]
-    assert len(ticks) == 4 * 30
-    found = policy_figures(scores, sequence)
-    assert (scores.intervals, found["gain"], found["aggregation_gain"]) == ((4,), 0, None)
+    policy = FixedInterval(interval, cuts=False)
+    scores = evaluate_policy(subject, clip, "fixed", policy, lambda: ticks.append(1))
+    fixed = evaluate_sequence(subject, clip, [interval])
+    assert [run.scores.miou for run in scores.runs] == [run.miou for run in fixed.intervals[interval].phases]
+    assert len(ticks) == len(phases_of(interval)) * 31
+    found = policy_figures(scores, fixed)
+    assert (scores.intervals, found["gain"], found["aggregation_gain"]) == ((interval,), 0, None)
     assert found["spread"] == max(found["phases"]) - min(found["phases"]) > 0
-    assert found["key_by_cause"] == {"first": 4 + 3, "interval": 7 + 7 + 6 + 6}
+    assert found["key_by_cause"]["first"] == 2 * len(phases_of(interval)) - 1
 
 
 def test_pictures_of_a_data_set_have_nothing_before_them(tmp_path: Path) -> None:
@@ -259,8 +261,8 @@ def test_a_policy_with_hardly_a_key_frame_is_compared_with_as_many(
         once = evaluate_sequence(subject, clip, [60]).intervals[60].phases[0]  # frame 0 alone
         assert found["miou"] == once.miou
     else:
-        assert scores.intervals == (32,)
-        assert scores.share == pytest.approx(fixed_share(32, 60, phases_of(32)))
+        assert scores.intervals == (33,)
+        assert scores.share == pytest.approx(fixed_share(33, 60, phases_of(33)))
 
 
 MOTION_PX = (2, 1)

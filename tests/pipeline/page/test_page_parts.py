@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import math
 import multiprocessing
 import threading
@@ -304,6 +305,24 @@ def test_what_misses_a_cancellation_is_cancelled_again() -> None:
 
     asyncio.run(asyncio.wait_for(first_of(deaf(), brief()), 5))
     assert ended == ["deaf"]
+
+
+def test_what_a_viewer_breaks_by_leaving_is_told_to_nobody() -> None:
+    told = []
+
+    async def breaks() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise OSError("gone")
+
+    async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        await first_of(breaks(), asyncio.sleep(0))
+        gc.collect()
+
+    asyncio.run(leave())
+    assert told == []
 
 
 def test_metrics_of_nothing() -> None:
