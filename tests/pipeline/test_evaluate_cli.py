@@ -117,7 +117,7 @@ def test_a_policy_is_shown_beside_fixed_intervals(call: Call, street: Path) -> N
     assert ended.code == 0, ended.err
     assert "adaptive:share=0.3" in ended.out
     assert "mean of 3 phases" in ended.out
-    assert "by cause, all phases: 5 first, " in " ".join(ended.out.split())
+    assert "where a phase begins): 5 first, " in " ".join(ended.out.split())
     found = json.loads(Path("eval.json").read_text())
     policy, intervals = found["policy"], found["intervals"]
     assert policy["key_share"] == pytest.approx(
