@@ -58,10 +58,13 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
     )
     causes = ", ".join(f"{count} {cause}" for cause, count in policy.by_cause.items())
     between = " and ".join(map(str, policy.intervals))
-    caption = f"Key frames by cause, all phases (first: frame 0, and where a phase begins): {causes}. Fixed: " + (
-        f"interval {between}, brought to the same share of key frames."
-        if between
-        else "the same, since an interval with no key frame but the first has just these results."
+    caption = (
+        f"Key frames by cause, all phases (first: frame 0, and where a phase begins): {causes}. Fixed: "
+        + (
+            f"interval {between}, brought to the same share of key frames."
+            if between
+            else "the same, since an interval with no key frame but the first has just these results."
+        )
     )
     if policy.aggregates_alone:
         caption += (
