@@ -17,8 +17,12 @@ _log = logging.getLogger(__name__)
 _RANGE = 3.0
 # What invalid cells count for: a residual of so many percent of the width, were all of them invalid.
 _INVALID_RESIDUAL = 10.0
-# The rate of loss is compared with its mean over the frames of so many wanted intervals ...
+# The rate of loss is compared with its mean over the frames of so many wanted intervals. In that the n-th frame
+# weighs 1 / n to this power: below 1, since the first frames of a stream need not be like those that follow ...
 _MEAN_INTERVALS = 100
+_MEAN_POWER = 0.85
+# ... and no frame's rate is more than so many times the mean, which would rise slowly after a still picture ...
+_MEAN_RANGE = 10
 # ... and key frames too many or too few are made good over so many.
 _REPAY_INTERVALS = 30
 _MOST_REPAY = 3.0
@@ -40,9 +44,9 @@ class AdaptiveShare(KeyframePolicy):
 
     The residual after warping grows with the square root of the age, as a sum of many small errors does; divided by
     it, it says how quickly propagation loses here. Each frame adds the share, times this rate by its running mean
-    (within 1/3 and 3), and at 1 a key frame is due; what is too much then counts for the next. Key frames too many
-    or too few so far are made good little by little. So nothing depends on what scene, size or contrast the stream
-    has: a steady stream gets a fixed interval.
+    (within 1/3 and 3, where it enters the mean too), and at 1 a key frame is due; what is too much then counts for
+    the next. Key frames too many or too few so far are made good little by little. So nothing depends on what
+    scene, size or contrast the stream has: a steady stream gets a fixed interval.
 
     Key frames are aggregated: each place is renewed as far as it changed, as key frames come where pictures do.
     """
@@ -98,11 +102,16 @@ class AdaptiveShare(KeyframePolicy):
     def _pace(self, motion: Motion, age: int) -> float:
         rate = (motion.residual + _INVALID_RESIDUAL * motion.invalid_share) / math.sqrt(age)
         self._rates = min(self._rates + 1, round(_MEAN_INTERVALS / self.share))
-        self._rate += (rate - self._rate) / self._rates
+        self._rate = max(self._rate, rate / _MEAN_RANGE) if self._rates > 1 else rate
+        relative = _within(rate / self._rate, _RANGE) if self._rate > 0 else 1.0
+        self._rate += self._rate * (relative - 1) / self._rates**_MEAN_POWER
         missing = self.share * (self._asked - self._first) - self._keys + 0.5
-        repay = min(max(1 + missing / _REPAY_INTERVALS, 1 / _MOST_REPAY), _MOST_REPAY)
-        relative = rate / self._rate if self._rate > 0 else 1.0
-        return min(max(repay * min(max(relative, 1 / _RANGE), _RANGE), 1 / _RANGE), _RANGE)
+        repay = _within(1 + missing / _REPAY_INTERVALS, _MOST_REPAY)
+        return _within(repay * relative, _RANGE)
+
+
+def _within(factor: float, most: float) -> float:
+    return min(max(factor, 1 / most), most)
 
 
 class AdaptiveQuality(KeyframePolicy):

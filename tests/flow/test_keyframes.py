@@ -304,6 +304,20 @@ def test_in_a_still_picture_a_share_is_met_in_the_end_and_what_was_saved_is_spen
     assert len(keys) == pytest.approx(4000 * share, rel=0.05)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_a_beginning_with_more_loss_than_what_follows_is_made_good(share: float) -> None:
+    keys = keys_of(AdaptiveShare(share), 300, drive(lambda number: 2.0 if number < 20 else 0.2))
+    assert len(keys) > 0.86 * 300 * share
+
+
+@pytest.mark.parametrize("still", [0.0, 1e-6])
+def test_motion_after_a_still_picture_is_soon_what_is_usual(still: float) -> None:
+    keys = keys_of(AdaptiveShare(0.1), 600, drive(lambda number: still if number < 100 else 0.05))
+    assert sum(key < 100 for key in keys) == 10
+    assert 10 < sum(100 <= key < 200 for key in keys) <= 20
+    assert sum(200 <= key < 600 for key in keys) == pytest.approx(36, abs=3)
+
+
 def test_what_leaves_the_picture_counts() -> None:
     def turning(key: int, now: int) -> Motion:
         gone = sum(0.02 for number in range(key + 1, now + 1) if number >= 200)
