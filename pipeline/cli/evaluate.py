@@ -22,6 +22,7 @@ from keywarp.pipeline.evaluation import (
     evaluate_folder,
     evaluate_policy,
     evaluate_sequence,
+    policy_frames,
     read_clip,
 )
 from keywarp.pipeline.evaluation.report import report
@@ -170,7 +171,8 @@ def _evaluate(given: _Input, console: Console) -> _Found:
         intervals, frames = given.intervals, len(given.clip)
         if given.policy is not None:
             chosen = _policy(given.policy)
-            with progress(console, "policy", None) as tick:
+            in_all = policy_frames(given.subject, given.clip, chosen)
+            with progress(console, "policy", in_all) as tick:
                 policy = evaluate_policy(given.subject, given.clip, given.policy, chosen, tick)
             intervals = sorted({*intervals, *policy.intervals})
         in_all = total_frames(intervals, frames, aggregate=aggregates_at_intervals(given.subject))

@@ -2,7 +2,7 @@
 
 from .clip import Clip, read_clip
 from .folder import evaluate_folder
-from .policy import PolicyScores, evaluate_policy
+from .policy import PolicyScores, evaluate_policy, policy_frames
 from .sequence import IntervalScores, SequenceScores, evaluate_sequence
 from .subject import Subject
 
@@ -15,5 +15,6 @@ __all__ = [
     "evaluate_folder",
     "evaluate_policy",
     "evaluate_sequence",
+    "policy_frames",
     "read_clip",
 ]

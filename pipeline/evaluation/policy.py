@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from statistics import fmean
@@ -135,10 +135,25 @@ def evaluate_policy(
     """
     subject.check_classes(clip.classes)
     first = _run(subject, clip, policy, tick)
-    interval = min(policy.mean_interval or round(len(clip) / first.keys), len(clip))
-    phases = phases_of(interval)[1:] if first.keys > 1 else ()
+    interval = policy.mean_interval or round(len(clip) / first.keys)
+    phases = _phases(interval, clip)[1:] if first.keys > 1 else ()
     others = [_run(subject, clip, Delayed(policy, phase), tick) for phase in phases]
     return PolicyScores(name, len(clip), (first, *others))
+
+
+def policy_frames(subject: Subject, clip: Clip, policy: KeyframePolicy) -> int | None:
+    """The frames that :func:`evaluate_policy` runs; None where that depends on which key frames there will be.
+    They are fewer where frame 0 is the policy's only key frame.
+    """
+    if policy.mean_interval is None:
+        return None
+    runs = 2 if _alone_aggregates(subject, policy) else 1
+    return len(_phases(policy.mean_interval, clip)) * runs * len(clip)
+
+
+def _phases(interval: int, clip: Clip) -> Sequence[int]:
+    """The phases of a policy with a key frame every so many frames."""
+    return phases_of(min(interval, len(clip)))
 
 
 def _alone_aggregates(subject: Subject, policy: KeyframePolicy) -> bool:

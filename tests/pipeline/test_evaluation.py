@@ -29,6 +29,7 @@ from keywarp.pipeline.evaluation import (
     evaluate_folder,
     evaluate_policy,
     evaluate_sequence,
+    policy_frames,
     read_clip,
 )
 from keywarp.pipeline.evaluation.clip import DrawnTruth
@@ -142,7 +143,9 @@ def test_a_policy_that_aggregates_is_scored_without_as_well(tmp_path: Path) -> N
     model = Recursive()
     model.can_aggregate = True
     policy = make_policy("adaptive:share=0.5", 10)
-    scores = evaluate_policy(Subject(model=model), clip, "adaptive", policy)
+    ticks = list[int]()
+    scores = evaluate_policy(Subject(model=model), clip, "adaptive", policy, lambda: ticks.append(1))
+    assert len(ticks) == policy_frames(Subject(model=model), clip, policy) == 2 * 2 * 6
     assert scores.aggregates_alone
     assert scores.runs[0].scores.pixel_accuracy == pytest.approx(3 / 6)
     assert scores.runs[0].alike.pixel_accuracy > 3 / 6
@@ -168,11 +171,16 @@ def test_a_policy_has_phases_as_fixed_intervals_have(tmp_path: Path, interval: i
     scores = evaluate_policy(subject, clip, "fixed", policy, lambda: ticks.append(1))
     fixed = evaluate_sequence(subject, clip, [interval])
     assert [run.scores.miou for run in scores.runs] == [run.miou for run in fixed.intervals[interval].phases]
-    assert len(ticks) == len(phases_of(interval)) * 31
+    assert len(ticks) == policy_frames(subject, clip, policy) == len(phases_of(interval)) * 31
     found = policy_figures(scores, fixed)
     assert (scores.intervals, found["gain"], found["aggregation_gain"]) == ((interval,), 0, None)
     assert found["spread"] == max(found["phases"]) - min(found["phases"]) > 0
     assert found["key_by_cause"]["first"] == 2 * len(phases_of(interval)) - 1
+
+
+def test_how_long_a_policy_takes_that_has_no_interval_of_its_own_is_not_known(tmp_path: Path) -> None:
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(3), flat(5)]), None, CAMVID)
+    assert policy_frames(fake(level="result"), clip, make_policy("codec", 10)) is None
 
 
 def test_pictures_of_a_data_set_have_nothing_before_them(tmp_path: Path) -> None:
