@@ -23,6 +23,7 @@ NAMES = (
     "vectors",
     "dff",
     "policies",
+    "cuts",
     "long_run",
 )
 

@@ -18,11 +18,14 @@ from .sizes import shrunk
 _CELLS = 88 * 66
 # Detail is what is left of the brightness without its mean over so many cells.
 _DETAIL_CELLS = 9
-# Over cuts, between films and within those of streets, the warped detail correlates by 0 to 0.5 and the brightness
-# differs by 18 to 70 grey levels; within a scene by more than 0.6, and less than 13. Where cars pass an empty road
-# quickly it is 0.4 and 8. So the more differs the better the detail must match; noise in the dark stays below both.
+# Over cuts the detail of the previous frame in its place correlates by -0.1 to 0.4 and the brightness differs by 13
+# to 70 grey levels; within a scene by more than 0.6, and less than 13. Where cars pass an empty road quickly it is
+# 0.4 and 8. So the more differs the better the detail must match; noise in the dark stays below both.
 _LEAST_CUT_RESIDUAL = 6.0
-_CUT_MATCH, _CUT_MATCH_PER_LEVEL, _MOST_CUT_MATCH = 0.2, 0.02, 0.6
+_CUT_MATCH = 0.2
+_FOUND_MATCH = 0.02, 0.6  # more for each grey level, and at most
+# Along a step that was searched in the two pictures other scenes match too, by up to 0.7; the same one by 0.9.
+_SEARCHED_MATCH = 0.03, 0.75
 # Grey levels from one cell to the next: flatter pictures count as being as flat as this.
 _LEAST_GRADIENT = 1.0
 # Cells that differ by so many grey levels, mean of 3 x 3, match by a third.
@@ -76,17 +79,19 @@ def match(key: Gray, now: Gray, flow: Flow) -> NDArray[np.float32]:
     return found
 
 
-def is_cut(before: Gray, now: Gray, flow: Flow) -> bool:
+def is_cut(before: Gray, now: Gray, flow: Flow, *, searched: bool = False) -> bool:
     """Whether hardly anything of ``before`` is found again in ``now``, also along ``flow``: another scene began.
 
-    Pictures and flow as for :func:`measure`. A change of the light alone is no cut.
+    Pictures and flow as for :func:`measure`. ``searched``: the flow was looked for in these two pictures, and finds
+    something anywhere. A change of the light alone is no cut.
     """
     field = _field(flow, now)
     warped = _warp(before, field)
     residual = _mean(_offset_free(now, warped))
     if residual < _LEAST_CUT_RESIDUAL:
         return False
-    wanted = min(_CUT_MATCH + _CUT_MATCH_PER_LEVEL * residual, _MOST_CUT_MATCH)
+    per_level, most = _SEARCHED_MATCH if searched else _FOUND_MATCH
+    wanted = min(_CUT_MATCH + per_level * residual, most)
     return _correlation(_detail(now), _detail(warped)) < wanted
 
 

@@ -31,10 +31,14 @@ class CodecKeyframes(KeyframePolicy):
         """Forget the predicted frames."""
         self._last_predicted = -1
 
+    def cause(self, signals: Signals) -> Cause | None:
+        """Why this frame becomes a key frame, having seen whether it is a predicted one."""
+        if signals.number is not None and signals.picture_type not in (None, _INTRA):
+            self._last_predicted = signals.number
+        return super().cause(signals)
+
     def _wanted(self, signals: Signals, age: int) -> Cause | None:
-        number, kind = signals.number, signals.picture_type
-        if number is not None and kind == _INTRA and self._last_predicted >= number - age:
+        number = signals.number
+        if number is not None and signals.picture_type == _INTRA and self._last_predicted >= number - age:
             return "intra"
-        if number is not None and kind is not None and kind != _INTRA:
-            self._last_predicted = number
         return "interval" if age >= self.interval else None

@@ -43,6 +43,6 @@ def begins_scene(
     """
     size = grid_size(flow)
     before, shown, still = previous.gray(size), now.gray(size), StepFlow.still(size)
-    if not is_cut(before, shown, step or still):
-        return False
-    return is_cut(key.gray(size), shown, flow) if step is None else is_cut(before, shown, still)
+    if step is None:
+        return is_cut(before, shown, still) and is_cut(key.gray(size), shown, flow)
+    return is_cut(before, shown, step, searched=True) and is_cut(before, shown, still)

@@ -133,6 +133,7 @@ class Propagate(Stage, Generic[Result]):
             self._drop()
         if cause is not None:
             self._request(packet, cause)
+            self._heed_cut(packet)
         slot = self._latest_finished()
         if slot.frame is not frame and not self._advance(packet):
             self._current = None  # nothing leads from it to here: wait for the full run that is under way
@@ -152,11 +153,9 @@ class Propagate(Stage, Generic[Result]):
         """
         frame = packet.frame
         signals = Signals(self._since_request, frame.picture_type, self._number)
-        if signals.age is None:
-            return "gap" if frame.after_gap else "first"
         cause = None if self._pending is not None else self._means.policy.cause(signals)
         if cause is not None:
-            return cause
+            return "gap" if cause == "first" and frame.after_gap else cause
         if not self._advance(packet):
             return "nan"
         signals = self._measured(signals, packet)
@@ -243,6 +242,26 @@ class Propagate(Stage, Generic[Result]):
 
         self._pending.run(self._runner, work)
 
+    def _heed_cut(self, packet: Packet) -> None:
+        """Where the policy chose this frame before anything was measured, its full run is under way, and it begins
+        a new scene: others wait for it as for any cut.
+        """
+        pending = self._pending
+        if pending is None or pending.state is SlotState.FINISHED or pending.cause not in _COMPARED:
+            return
+        if self._means.policy.cuts and self._begins_scene(packet):
+            pending.cause, pending.carried = "cut", None
+            self._current = None
+
+    def _begins_scene(self, packet: Packet) -> bool:
+        """Whether this frame begins a new scene, as far as a sound flow leads to it."""
+        slot, previous = self._current, self._previous
+        if slot is None or previous is None or not self._advance(packet):
+            return False
+        flow, step = self._means.way.to(slot, packet), self._means.way.step(previous, packet)
+        with packet.span(f"{self.name}.signals"):
+            return begins_scene(key=slot.frame, previous=previous, now=packet.frame, flow=flow, step=step)
+
     def _carried_to(self, packet: Packet, cause: Cause) -> Result | None:
         """What was carried to a frame that becomes a key frame, where that is to be compared with its full run."""
         slot = self._current
@@ -252,15 +271,13 @@ class Propagate(Stage, Generic[Result]):
 
     def _earlier(self, packet: Packet) -> Earlier[Result] | None:
         """The key frame before this one, to be aggregated with it; None where it is not wanted or of no use."""
-        slot, previous, frame = self._current, self._previous, packet.frame
-        if slot is None or previous is None or not self._means.aggregates:
+        slot, frame = self._current, packet.frame
+        if slot is None or self._previous is None or not self._means.aggregates:
             return None
-        if not self._advance(packet):
+        if not self._advance(packet) or self._begins_scene(packet):
             return None
-        flow, step = self._means.way.to(slot, packet), self._means.way.step(previous, packet)
+        flow = self._means.way.to(slot, packet)
         with packet.span(f"{self.name}.signals"):
-            if begins_scene(key=slot.frame, previous=previous, now=frame, flow=flow, step=step):
-                return None
             size = grid_size(flow)
             found = match(slot.frame.gray(size), frame.gray(size), flow)
         return Earlier(slot.output, kept(flow), found)  # the full run may come after the next pair

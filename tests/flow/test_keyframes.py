@@ -202,11 +202,15 @@ def test_an_impossible_interval_is_refused(interval: int, make: Callable[[int], 
 
 def coded_causes(policy: KeyframePolicy, types: str, cuts: tuple[int, ...] = ()) -> str:
     """Why the frames of a stream of these picture types (``?``: not known) become key frames, a letter each, asked
-    for as the propagate stage does: not on the first frame, and a second time with what was measured.
+    for as the propagate stage does: a second time with what was measured.
     """
-    found = "F"
-    for number, kind in enumerate(types[1:], 1):
+    found = ""
+    for number, kind in enumerate(types):
         known = None if kind == "?" else kind
+        if number == 0:
+            assert policy.cause(Signals(None, known, 0)) == "first"
+            found = "F"
+            continue
         age = next(age for age in range(1, number + 1) if found[number - age] != ".")
         cause = policy.cause(Signals(age, known, number))
         cause = cause or policy.cause(Signals(age, known, number, STILL, cut=number in cuts))
@@ -227,6 +231,7 @@ def coded_causes(policy: KeyframePolicy, types: str, cuts: tuple[int, ...] = ())
         ("I?I?I?I?", "F....i.."),  # what is not known to be coded from others counts for nothing
         ("IPPPPPIPI", "F....ii.i"),  # P5 is a key frame itself, and I6 the first that needs none before it
         ("PPP", "F.."),
+        ("PIPPIPPPPPPI", "Fi..i....i.i"),  # it begins just before an intra frame
     ],
 )
 def test_an_intra_frame_is_a_key_frame_where_not_all_are(types: str, causes: str) -> None:

@@ -162,14 +162,14 @@ def test_the_noise_of_a_dark_picture_is_no_cut() -> None:
     assert not is_cut(before, now, flow())
 
 
-def _cuts(pictures: list[NDArray[np.uint8]]) -> list[int]:
-    """The pictures, BGR, at which the flow that runs use by default sees a cut."""
+def _cuts(pictures: list[NDArray[np.uint8]], flow: str = "lk") -> list[int]:
+    """The pictures, BGR, at which a flow, by default the one that runs use, sees a cut."""
     from fractions import Fraction
 
     from keywarp.pipeline.frame import Frame
     from keywarp.pipeline.picture import Picture
 
-    steps, policy = make_estimator("lk", None), FixedInterval(1000)
+    steps, policy = make_estimator(flow, None), FixedInterval(1000)
     frames = [Frame(i, i, Fraction(1, 25), 0, Picture.from_bgr(bgr)) for i, bgr in enumerate(pictures)]
     found = []
     for number in range(1, len(frames)):
@@ -187,8 +187,19 @@ def _street(seed: int, count: int) -> Iterator[NDArray[np.uint8]]:
     return (scene.frame(number).bgr for number in range(count))
 
 
-def test_only_the_cut_between_two_streets_is_one() -> None:
-    assert _cuts([*_street(1, 5), *_street(2, 5)]) == [5]
+@pytest.fixture(scope="module")
+def streets() -> dict[int, list[NDArray[np.uint8]]]:
+    """The first two pictures of drawn streets."""
+    return {seed: list(_street(seed, 2)) for seed in (1, 2, 3, 5)}
+
+
+@pytest.mark.parametrize("method", ["lk", "lk:quick", "lk:fine", "dis"])
+def test_only_the_cuts_between_streets_are_some(
+    streets: dict[int, list[NDArray[np.uint8]]], method: str
+) -> None:
+    """A flow that searches well finds something of one street in another, too."""
+    shots = [streets[seed] for seed in (1, 5, 2, 3, 5, 1, 3, 1, 2, 5, 3, 2, 1)]
+    assert _cuts([bgr for shot in shots for bgr in shot], method) == list(range(2, 26, 2))
 
 
 @pytest.mark.skipif(not CLIP.is_dir(), reason=f"needs {CLIP}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from fractions import Fraction
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -95,4 +96,23 @@ class LateRunner:
             future.set_result(work())
         else:
             self.waiting.append(lambda: future.set_result(work()))
+        return future
+
+
+class SlowRunner:
+    """Does the first work at once, and each later one in a thread, well after a frame has passed."""
+
+    AFTER_S = 0.2
+
+    def __init__(self) -> None:
+        self.started: list[Timer] = []
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        timer = Timer(self.AFTER_S, lambda: future.set_result(work()))
+        self.started.append(timer)
+        if len(self.started) == 1:
+            future.set_result(work())
+        else:
+            timer.start()
         return future

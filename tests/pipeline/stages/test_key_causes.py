@@ -24,7 +24,7 @@ from keywarp.pipeline.packet import Packet
 from keywarp.pipeline.stages.propagate import Propagate
 
 from .scenes import BrokenFlow, packet, stage
-from .staging import LateRunner
+from .staging import LateRunner, SlowRunner
 
 
 def causes(perceive: Propagate[Any], packets: list[Packet]) -> dict[int, str | None]:
@@ -123,6 +123,37 @@ def test_a_full_run_under_way_is_given_up_where_nothing_leads_on(kind: str, numb
     after = [packet(4, number), packet(5, number)]
     assert causes(perceive, after) == {4: kind}
     assert after[1][PROPAGATION].key_index == 4
+
+
+def test_a_full_run_under_way_is_waited_for_where_a_new_scene_begins() -> None:
+    perceive = stage(FixedInterval(3), runner=SlowRunner())
+    packets = [packet(index, number=index // 4) for index in range(6)]
+    assert causes(perceive, packets) == {0: "first", 4: "cut"}  # that of frame 3 was not done in time
+    assert [p[PROPAGATION].key_index for p in packets] == [0, 0, 0, 0, 4, 4]
+
+
+@pytest.mark.parametrize("policy", [FixedInterval(3), CodecKeyframes(9)], ids=lambda p: p.name)
+def test_a_key_frame_that_was_due_anyway_is_waited_for_where_a_new_scene_begins(
+    policy: KeyframePolicy,
+) -> None:
+    perceive = stage(policy, runner=SlowRunner())
+    packets = [packet(index, number=index // 3, picture_type="IPPIPP"[index]) for index in range(5)]
+    assert causes(perceive, packets) == {0: "first", 3: "cut"}
+    assert [p[PROPAGATION].key_index for p in packets] == [0, 0, 0, 3, 3]
+
+
+def test_a_key_frame_that_was_due_is_not_waited_for_within_a_scene_or_where_cuts_do_not_count() -> None:
+    for number, policy in ((0, FixedInterval(3)), (1, FixedInterval(3, cuts=False))):
+        perceive = stage(policy, runner=SlowRunner())
+        packets = [packet(index, number=number * (index // 3)) for index in range(5)]
+        assert causes(perceive, packets) == {0: "first"}
+        assert [p[PROPAGATION].key_index for p in packets] == [0] * 5
+        perceive.close()
+
+
+def test_a_stream_that_begins_with_a_predicted_frame_has_its_first_intra_frame_as_a_key_frame() -> None:
+    packets = [packet(index, picture_type="PIPPPP"[index]) for index in range(6)]
+    assert causes(stage(CodecKeyframes(9)), packets) == {0: "first", 1: "intra"}
 
 
 class BrokenPairs(FakePairFlow):
