@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Field, Image, Mask, Size, StepEstimator, StepFlow
+from .base import Field, Image, Mask, Size, StepEstimator, StepFlow, resize_mask
 from .compose import cell_grid, inside
 from .lucas_kanade import LucasKanadeFlow
 from .motion_vectors import Direction, MotionVectors, VectorChain, block_grid, joined_past, step_grid
@@ -19,6 +19,8 @@ Residuals = NDArray[np.float32]
 # Pictures that vectors are compared on: cells of so many pixels a side, and about so many pixels at most.
 _CELL_PX = 4
 _MOST_PIXELS = 100_000
+# OpenCV cannot warp to pictures that are higher; those of all guesses lie one below another.
+_MOST_ROWS = 32766
 # The frames that a vector may lead over: x264 puts three B-frames between others by default.
 _DISTANCES = (1, 2, 3)
 _NEAR = (1, 2)
@@ -33,10 +35,10 @@ class MeasuredFlow(StepEstimator):
     the codec tells of there.
 
     FFmpeg does not say which frame a vector leads to. So those of this frame and of the previous one are tried as
-    if they led over one frame or several, at an even speed, and what leaves the smallest difference of brightness
-    between the previous frame, warped, and this one is taken. A frame without vectors has the flow of
-    gradients alone, and so has a source without, on that flow's own grid; else the grid is that of
-    :class:`.codec.CodecFlow`. ``size`` and ``fused`` are those of the gradients' flow.
+    if they led over one frame or two, or three where there may be B-frames, at an even speed, and what leaves the
+    smallest difference of brightness between the previous frame, warped, and this one is taken. A frame without
+    vectors has the flow of gradients alone, and so has a source without, on that flow's own grid; else the grid is
+    that of :class:`.codec.CodecFlow`. ``size`` and ``fused`` are those of the gradients' flow.
     """
 
     name = "auto"
@@ -56,7 +58,8 @@ class MeasuredFlow(StepEstimator):
         if not guesses:
             return flow.resized(grid)
         fitting, better = choose(guesses, flow.field, previous, current)
-        field = np.where(_enlarged_mask(better, grid), _enlarged(fitting, grid), flow.resized(grid).field)
+        chosen = resize_mask(better, grid)[..., np.newaxis]
+        field = np.where(chosen, _in_blocks(fitting, grid), flow.resized(grid).field)
         return StepFlow(field, inside(field))
 
 
@@ -68,15 +71,14 @@ def choose(guesses: Sequence[Field], usual: Field, previous: Image, current: Ima
     by a coarser look, are compared.
     """
     stack = np.stack(guesses)  # (N, H, W, 2)
-    cells = _decision_grid(stack.shape[2], stack.shape[1])
+    cells = _decision_grid(stack)
     if len(stack) > _KEPT + 1:
         coarse = _residuals(stack, previous, current, cells, _CELL_PX // 2)
         stack = np.stack([_pick(stack, chosen) for chosen in _smallest(coarse, _KEPT)])
     fine = _residuals(stack, previous, current, cells, _CELL_PX)
     bound = _residuals(usual[np.newaxis], previous, current, cells, _CELL_PX)[0] - _MARGIN
-    better = (fine.min(axis=0) < bound).view(np.uint8)
-    better = cv2.resize(better, (stack.shape[2], stack.shape[1]), interpolation=cv2.INTER_NEAREST)
-    return _pick(stack, fine.argmin(axis=0)), better.view(np.bool_)
+    better = resize_mask(fine.min(axis=0) < bound, (stack.shape[2], stack.shape[1]))
+    return _pick(stack, fine.argmin(axis=0)), better
 
 
 def _guesses(before: VectorChain, now: VectorChain, grid: Size) -> Iterator[Field]:
@@ -109,11 +111,9 @@ def _residuals(fields: Fields, previous: Image, current: Image, cells: Size, cel
     """(N, rows, columns): the mean difference between the current picture and the previous one, warped, by cell."""
     width, height = size = cells[0] * cell_px, cells[1] * cell_px
     count = len(fields)
-    scale = width / fields.shape[2], height / fields.shape[1], 0.0, 0.0
     maps = np.empty((count, height, width, 2), np.float32)
     for place, field in zip(maps, fields, strict=True):
-        cv2.resize(cv2.multiply(field, scale), size, dst=place, interpolation=cv2.INTER_NEAREST)
-        cv2.add(place, cell_grid(size), dst=place)
+        cv2.add(_in_blocks(field, size, place), cell_grid(size), dst=place)
     warped = cv2.remap(
         np.ascontiguousarray(previous.gray(size)),
         maps.reshape(count * height, width, 2),
@@ -139,13 +139,14 @@ def _smallest(residuals: Residuals, count: int) -> Iterator[NDArray[np.intp]]:
         np.put_along_axis(residuals, chosen[np.newaxis], np.inf, axis=0)
 
 
-def _decision_grid(width: int, height: int) -> Size:
+def _decision_grid(fields: Fields) -> Size:
     """The cells in which one field is chosen: blocks, or squares of them where pictures would become too large."""
+    count, height, width, _ = fields.shape
     blocks = 1
     while True:
-        cells = -(-width // blocks), -(-height // blocks)
-        if cells[0] * cells[1] * _CELL_PX**2 <= _MOST_PIXELS:
-            return cells
+        columns, rows = -(-width // blocks), -(-height // blocks)
+        if columns * rows * _CELL_PX**2 <= _MOST_PIXELS and count * rows * _CELL_PX <= _MOST_ROWS:
+            return columns, rows
         blocks *= 2
 
 
@@ -158,14 +159,8 @@ def _pick(fields: Fields, chosen: NDArray[np.intp]) -> Field:
     return picked.view(np.float32).reshape(height, width, 2)
 
 
-def _enlarged_mask(mask: Mask, grid: Size) -> Mask:
-    """A cell of another grid is set where that around its middle is; with an axis for x and y."""
-    found = cv2.resize(mask.view(np.uint8), grid, interpolation=cv2.INTER_NEAREST)
-    return found.view(np.bool_)[..., np.newaxis]
-
-
-def _enlarged(field: Field, grid: Size) -> Field:
-    """The same motion on another grid; blocks keep their edges."""
+def _in_blocks(field: Field, size: Size, out: Field | None = None) -> Field:
+    """The same motion on a grid of ``size``, by nearest neighbour: blocks keep their edges. Written to ``out``."""
     height, width = field.shape[:2]
-    scale = grid[0] / width, grid[1] / height, 0.0, 0.0
-    return cv2.multiply(cv2.resize(field, grid, interpolation=cv2.INTER_NEAREST), scale)
+    factors = size[0] / width, size[1] / height, 0.0, 0.0
+    return cv2.resize(cv2.multiply(field, factors), size, dst=out, interpolation=cv2.INTER_NEAREST)

@@ -17,8 +17,12 @@ from keywarp.engines.card import Provenance as Provenance
 from keywarp.engines.card import Strict, parse_card
 from keywarp.engines.card import file_sha256 as file_sha256
 from keywarp.engines.card import part_path as part_path
-from keywarp.engines.errors import ModelError, unknown_name
+from keywarp.engines.errors import ModelError, UsageError, unknown_name
 from keywarp.flow.base import Size
+from keywarp.flow.card import FlowCard
+from keywarp.flow.card import network_names as flow_network_names
+
+from .networks.registry import network_names
 
 BUNDLED = Path(__file__).parent / "weights"
 
@@ -106,10 +110,35 @@ def find_card(name_or_path: str) -> Path:
     bundled = bundled_models()
     name = ALIASES.get(name_or_path, name_or_path)
     if name not in bundled:
-        raise unknown_name("model", name_or_path, {*bundled, *ALIASES})
+        raise _no_such_model(name_or_path, {*bundled, *ALIASES})
     return bundled[name]
+
+
+def _no_such_model(name: str, models: set[str]) -> UsageError:
+    """For a name that no model has: it may be that of a network, which is not a model yet."""
+    accepted = f"accepted: {', '.join(sorted(models))}"
+    if name in flow_network_names():
+        return UsageError(f"'{name}' is a flow network, not a model ({accepted}); give it as --flow")
+    if name in network_names():
+        return UsageError(
+            f"no weights of the network '{name}' come with keywarp ({accepted}); `keywarp export {name}` writes a "
+            "model, with random weights or those of --weights: give the path of its card"
+        )
+    return unknown_name("model", name, models)
 
 
 def read_card(path: Path) -> Card:
     """The card in a file. Raises :class:`ModelError` that names the first field that is wrong."""
     return parse_card(Card, path, "model card")
+
+
+def card_beside(weights: Path) -> Path | None:
+    """The card that lies beside weights, of their name or ``card.json``; None if there is none."""
+    places = (weights.with_suffix(".json"), weights.with_name("card.json"))
+    return next((path for path in places if path.is_file()), None)
+
+
+def check_network(card: Card | FlowCard, network: str, weights: Path) -> None:
+    """Raise ModelError unless the weights with this card are of ``network``."""
+    if card.network != network:
+        raise ModelError(f"weights '{weights}' are of {card.network}, as their card says; not of {network}")

@@ -39,8 +39,6 @@ NOTES = (
     "1024-channel 3x3 layer of dilation 6; without the classifier.",
     "Flow network: both pictures at half their size. S: the 1x1 layer of the scale map for 1024 channels at stride "
     "16.",
-    "* compared with the published figure. The paper does not say whether S is counted: FlowNet and FlowNet Half "
-    "agree with it, FlowNet Inception without.",
 )
 
 
@@ -58,6 +56,11 @@ class Ratio:
     compared: float
     published: float
 
+    @property
+    def error(self) -> float:
+        """How much more than the published figure it is, as a share of that."""
+        return self.compared / self.published - 1
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, in types that JSON has."""
         return asdict(self)
@@ -71,7 +74,35 @@ class RatioTable:
     feature_macs: dict[str, int]
     flow_macs: dict[str, int]
     scaled_flow_macs: dict[str, int]
-    notes: tuple[str, ...] = NOTES
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the pictures are of the size that the published figures are for."""
+        return self.size == SIZE
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was counted, and how it compares with what was published."""
+        return (*NOTES, self._compared() if self.is_comparable else self._not_compared())
+
+    def _compared(self) -> str:
+        """How far the compared figures are from the published ones, at most."""
+        found = {
+            flow: max(abs(self.ratio(features, flow).error) for features in self.feature_macs)
+            for flow in self.flow_macs
+        }
+        listed = ", ".join(
+            f"{flow} {'with' if _WITH_SCALE[flow] else 'without'} S {100 * error:.1f} %"
+            for flow, error in found.items()
+        )
+        return (
+            "* compared with the published figure, the nearer of the two: the paper does not say whether S is "
+            f"counted. It differs from it by at most: {listed}."
+        )
+
+    def _not_compared(self) -> str:
+        published, own = (f"{width}x{height}" for width, height in (SIZE, self.size))
+        return f"The published figures are for pictures of {published}; those for {own} are not compared with them."
 
     def ratio(self, features: str, flow: str) -> Ratio:
         """One cell of the table."""
@@ -85,8 +116,8 @@ class RatioTable:
         return (self.ratio(features, flow) for features in self.feature_macs for flow in self.flow_macs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts, in types that JSON has."""
-        return asdict(self)
+        """The counts and notes, in types that JSON has."""
+        return {**asdict(self), "notes": list(self.notes)}
 
 
 def ratio_table(size: tuple[int, int] = SIZE) -> RatioTable:

@@ -26,7 +26,7 @@ def export_flownet(weights: Path, out: Path, *, name: str, trained: FlowCard) ->
     """Write ``NAME.flow.onnx`` and the card; its path.
 
     ``trained``: the card of the weights, which training writes. Raises ModelError for weights of another network
-    than it names, or with NaN or infinity.
+    than it names, or with values that are not finite in fp16.
     """
     network = load_flownet(trained, weights)
     out.mkdir(parents=True, exist_ok=True)
@@ -39,15 +39,13 @@ def export_flownet(weights: Path, out: Path, *, name: str, trained: FlowCard) ->
     return card_path
 
 
-def check_network(card: FlowCard, network: str, weights: Path) -> None:
-    """Raise ModelError unless the weights with this card are of ``network``."""
-    if card.network != network:
-        raise ModelError(f"weights '{weights}' are of {card.network}, as their card says; not of {network}")
-
-
 def flow_part(network: FlowNet) -> bytes:
-    """The ONNX file of a network. The network is left as it was."""
+    """The ONNX file of a network. The network is left as it was.
+
+    Raises ModelError for weights that are NaN, infinite or beyond fp16.
+    """
     refuse_not_finite(network)
+    _refuse_beyond_fp16(network)
     width, height = (2 * side for side in TRACED_SIZE)
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     shapes = {"image": "1HW3", "key": "1HW3", "flow": "1hw2"}
@@ -55,3 +53,15 @@ def flow_part(network: FlowNet) -> bytes:
         shapes["scale"] = "1Chw"
     part = FlowPart(network).eval()
     return to_onnx(part, {"image": image, "key": image}, shapes, as_trained=True)
+
+
+def _refuse_beyond_fp16(network: FlowNet) -> None:
+    """Raise ModelError if a weight or a statistic is too large for the kind of number that the file keeps."""
+    most = torch.finfo(torch.float16).max
+    for name, value in network.state_dict().items():
+        largest = float(value.abs().max())
+        if largest > most and value.is_floating_point():
+            raise ModelError(
+                f"weight '{name}' holds {largest:g}; an exported flow keeps its weights as fp16, which ends at "
+                f"{most:g}; train the network again, with lower rate and matrix_rate"
+            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from keywarp.engines.errors import ModelError
-from keywarp.engines.weights import load_into as load_into
 from keywarp.engines.weights import put_into, read_weights
 from keywarp.engines.weights import write_weights as write_weights
 

@@ -17,6 +17,8 @@ OPTIONS = ("network", "data", "out", "size", "epochs", "seed")
 """Settings with an option or argument of their own on the command line; the others are given by ``--set``."""
 OPTIMISERS = ("muon", "adamw")
 DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
+_ON_PAIRS = ("flow", "dff")
+_PICTURES, _PAIRS = "camvid:DIR", "shapes:DIR"
 # Smallest and largest value of every number, both included.
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "seed": (0, 2**63 - 1), "batch": (1, 65_536), "until": (1, 100_000),
@@ -53,7 +55,8 @@ class Part(NamedTuple):
 class TrainConfig:
     """Settings of one training run. Raises UsageError for values that cannot work.
 
-    data: data sets to train on, see :func:`keywarp.models.training.dataset.load_data`.
+    data: data sets to train on, see :func:`keywarp.models.training.dataset.load_data`, or for ``train flow`` and
+        ``train dff`` :func:`keywarp.models.training.pairs.load_pairs`.
     out: folder for everything that the run writes.
     network: its name. class_set: what it tells apart.
     check: data sets to score on, never trained on; every ``check_every`` epochs and at the end; ``pictures`` of
@@ -125,7 +128,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
+            example = _PAIRS if self.network in _ON_PAIRS else _PICTURES
+            raise UsageError(f"nothing to train on; name a data set, such as --data {example}")
         if self.class_set not in CLASS_SETS:
             raise unknown_name("class set", self.class_set, CLASS_SETS)
         if self.optimiser not in OPTIMISERS:

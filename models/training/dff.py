@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keywarp.engines.card import Provenance
 from keywarp.engines.errors import ModelError
-from keywarp.engines.weights import put_into, read_weights
+from keywarp.engines.weights import read_weights
 from keywarp.flow.card import FlowCard
 from keywarp.flow.flownet import FLOWNETS, STRIDE_PX, FlowNet
 from keywarp.models.card import find_card, part_path, read_card
@@ -34,6 +34,7 @@ from keywarp.models.networks.files import load_enet
 from keywarp.models.networks.normalise import MEAN_BGR, STD_BGR
 from keywarp.models.networks.warp import propagate
 
+from .begin import put_first
 from .config import Part, TrainConfig
 from .flow import PairTask, Ready, flow_card, pictures_of, row_of, stacked, truth_of
 from .losses import flow_loss
@@ -119,7 +120,7 @@ class DffTask(PairTask):
         if not any(name.startswith("scale.") for name in tensors):
             own = network.flownet.state_dict()
             tensors |= {name: own[name] for name in own if name.startswith("scale.")}
-        put_into(network.flownet, tensors, path, self.config.flownet)
+        put_first(network.flownet, tensors, path, self.config.flownet)
 
     def parts(self, network: nn.Module) -> dict[str, nn.Module]:
         """The FlowNet, and the model's network where it was trained too."""

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from keywarp.engines.card import FileEntry, Provenance, file_sha256
 from keywarp.engines.errors import UsageError, unknown_name
+from keywarp.engines.weights import read_weights
 from keywarp.flow.base import Field, resize_field
 from keywarp.flow.card import FlowCard, PairInput
 from keywarp.flow.draw import draw_field
 from keywarp.flow.flownet import FLOWNETS, STRIDE_PX, FlowNet
 from keywarp.flow.metrics import FlowError, flow_error
-from keywarp.models.networks.files import load_into
 
 from .augment import Augmentation
+from .begin import put_first
 from .config import Part, TrainConfig
 from .losses import flow_loss
 from .pairs import Pair, PairSample, load_pairs
@@ -102,7 +103,7 @@ class FlowTask(PairTask):
 
     def begin_from(self, network: nn.Module, path: Path) -> None:
         """Weights of the same FlowNet."""
-        load_into(network, path, self.config.flownet)
+        put_first(network, read_weights(path), path, self.config.flownet)
 
     def changed(self, sample: PairSample, part: Part, rng: np.random.Generator) -> PairSample:
         """A pair of the size of ``part``."""

@@ -4,11 +4,10 @@ A data set is named by a line of text, ``KIND:ARGUMENTS``:
 
 * ``shapes:DIR,reach=0.12``: the pictures in ``DIR``, moved, and shapes cut out of them moving over them; exact
   flow. ``reach``: the longest shift of a shape, as a share of the width.
-* ``street:seed=0,length=400,every=10,size=480x360,kind=town,distance=18``: frames 0, 10, 20, ... of a street scene,
+* ``street:seed=0,length=400,every=10,size=480x360,kind=town,distance=18``: frames 1, 11, 21, ... of a street scene,
   each with one of the ``distance`` frames before it; exact flow and labels.
-* ``video:FILE,every=5,size=480x360,distance=9``: frames of any film, likewise; no flow and no labels.
-* ``chairs:DIR``: pairs with their flow in Middlebury's format, ``NAME_img1.ppm``, ``NAME_img2.ppm`` and
-  ``NAME_flow.flo``, as FlyingChairs has them.
+* ``video:FILE,every=5,size=480x360,distance=9``: frames 5, 10, ... of any film, likewise; no flow and no labels.
+* ``chairs:DIR``: pairs with their flow, as FlyingChairs has them, see :mod:`keywarp.models.chairs`.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Field, Mask
 from keywarp.flow.scenes.chairs import make_pair
+from keywarp.models.chairs import find_chairs
 from keywarp.models.datasets import PICTURE_SUFFIXES
 
 from .config import Part
@@ -178,10 +178,13 @@ def load_pairs(spec: str) -> list[PairSample]:
 def _shapes(arguments: str) -> Iterator[PairSample]:
     place, _, rest = arguments.partition(",")
     options = parse_options("shapes", rest, {"reach": "0.12"})
+    if not place:
+        raise UsageError("data set 'shapes:' names no folder; write shapes:DIR")
     folder = Path(place).expanduser()
-    paths = (
-        sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
-    )
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise UsageError(f"shapes:{place}: '{folder}' {what}; give a folder with JPEG or PNG files")
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise UsageError(
             f"shapes:{place}: there are no pictures in that folder; give one with JPEG or PNG files"
@@ -272,25 +275,11 @@ def _video(arguments: str) -> Iterator[PairSample]:
 
 
 def _chairs(arguments: str) -> Iterator[PairSample]:
-    from keywarp.flow.flo import known, read_flo
-
-    folder = Path(arguments).expanduser()
-    paths = sorted(folder.glob("*_flow.flo"))
-    if not paths:
-        raise UsageError(
-            f"chairs:{arguments}: there is no NAME_flow.flo in that folder; see docs/training.md"
-        )
-    for path in paths:
-        stem = path.name.removesuffix("_flow.flo")
-        field = read_flo(path)
-        check_samples(len(paths), len(paths) * _WORTH * field.size // 2, f"chairs:{arguments}")
-        there = known(field)
-        # FlyingChairs' flow leads from the first picture to the second: the first is ours to warp to.
-        current, key = (_picture(path.with_name(f"{stem}_img{number}.ppm")) for number in (1, 2))
-        if not current.shape[:2] == key.shape[:2] == field.shape[:2]:
-            raise UsageError(
-                f"'{path}' and the pictures beside it are not of one size; get another copy of them"
-            )
+    pairs = find_chairs(arguments)
+    for number, files in enumerate(pairs):
+        current, key, field, there = files.read()
+        if number == 0:  # what later ones take is no longer free then
+            check_samples(len(pairs), len(pairs) * _WORTH * field.size // 2, f"chairs:{arguments}")
         yield Kept(Pair(current, key, np.where(there[..., np.newaxis], field, np.float32(0)), there))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from keywarp.engines.card import Provenance
-from keywarp.models.networks.files import load_into
+from keywarp.engines.weights import read_weights
 
+from .begin import put_first
 from .config import Part, TrainConfig
 
 S = TypeVar("S")
@@ -81,7 +82,7 @@ class Task(ABC, Generic[S]):
 
     def begin_from(self, network: nn.Module, path: Path) -> None:
         """Put the weights of an earlier run into a new network. Raises ModelError for those of another."""
-        load_into(network, path, self.config.network)
+        put_first(network, read_weights(path), path, self.config.network)
 
     @abstractmethod
     def loss(self, output: Any, truth: Sequence[Tensor], rng: np.random.Generator) -> Tensor:

@@ -151,7 +151,7 @@ def demo(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Option(help="Model name or card.")] = "enet",
+    model: Annotated[str | None, typer.Option(help="Model name or card; default: enet.")] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -195,7 +195,7 @@ def evaluate(
     from .flows import evaluate_either
 
     flags: dict[str, Any] = {
-        "models": [model],
+        "models": None if model is None else [model],
         "level": level,
         "aggregate": aggregate,
         "flow.method": flow,
@@ -330,12 +330,15 @@ def export(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="Network name, such as enet.")],
+    network: Annotated[
+        str, typer.Argument(help="enet, flow (a FlowNet by itself) or dff (one with its scale map).")
+    ],
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="camvid:FOLDER (with train/ and train_labels/), pictures:FOLDER,labels=FOLDER or "
-            "street:seed=0,length=400; repeat to mix."
+            help="For enet camvid:FOLDER (with train/ and train_labels/), pictures:FOLDER,labels=FOLDER, "
+            "street:seed=0,length=400 or above:seed=0,length=400; for flow and dff pairs: shapes:FOLDER, "
+            "street:seed=0,length=400, chairs:FOLDER, for dff video:FILE too (docs/training.md); repeat to mix."
         ),
     ] = None,
     out: Annotated[

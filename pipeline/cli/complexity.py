@@ -78,7 +78,11 @@ def _print_ratios(found: RatioTable, console: Console) -> None:
         console.print(f"{features + ' over':<20}{'published':>11}{'with S':>19}{'without S':>19}")
         for flow in found.flow_macs:
             ratio = found.ratio(features, flow)
-            cells = (_with_error(value, ratio) for value in (ratio.with_scale, ratio.without_scale))
+            values = (ratio.with_scale, ratio.without_scale)
+            if found.is_comparable:
+                cells = [_with_error(value, ratio) for value in values]
+            else:
+                cells = [f"{value:>19.2f}" for value in values]
             console.print(f"  {flow:<18}{ratio.published:>11.2f}{''.join(cells)}")
     for line in found.notes:
         console.print(line, soft_wrap=True)

@@ -37,6 +37,7 @@ from keywarp.pipeline.sinks.places import check_not_read, check_places
 
 from .files import write_json
 from .lists import intervals_in, words_in
+from .log import warnings_once
 from .progress import progress
 from .settings import cards_among, cards_in, refuse_settings, settings_from
 
@@ -73,6 +74,7 @@ class WantedCurve:
         return [self.json or self.out / "curve.json", *(self.out / name for name in _NAMES)]
 
 
+@warnings_once()
 def curve_command(wanted: WantedCurve, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
     """Measure, print and write. What can be checked is checked before the first run."""
     settings = settings_from(None, flags, assignments)

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from keywarp.engines.errors import UsageError
+from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.build import wants_vectors
 from keywarp.flow.keyframes import KeyframePolicy, make_policy
 from keywarp.models.datasets import Pair, find_pairs, parse_data
+from keywarp.models.labels import CLASS_SETS
 from keywarp.models.metrics import Scores
 from keywarp.pipeline.config import RunConfig
 from keywarp.pipeline.evaluation import (
@@ -25,6 +26,7 @@ from keywarp.pipeline.evaluation import (
     policy_frames,
     read_clip,
 )
+from keywarp.pipeline.evaluation.flow_data import KINDS
 from keywarp.pipeline.evaluation.report import report
 from keywarp.pipeline.evaluation.sequence import (
     INTERVALS,
@@ -39,6 +41,7 @@ from keywarp.pipeline.sinks.places import check_not_read, check_places
 
 from .files import write_json
 from .lists import intervals_in
+from .log import warnings_once
 from .progress import progress
 from .scores import print_classes, print_intervals, print_policy
 from .settings import cards_in, refuse_settings, settings_from
@@ -112,6 +115,7 @@ class _Found:
     policy: PolicyScores | None = None
 
 
+@warnings_once()
 def evaluate_command(wanted: Wanted, flags: dict[str, Any], assignments: list[str], quiet: bool) -> None:
     """Evaluate, print tables, write files. What can be checked is checked before the first network runs."""
     wanted.check()
@@ -137,9 +141,13 @@ def _read(wanted: Wanted, settings: dict[str, Any]) -> _Input:
     subject = Subject(**settings)
     pairs = _pairs(wanted, subject)
     if wanted.sequence is None:
+        if subject.config.rate is not None:
+            raise UsageError("'rate' belongs to --sequence, which is not given")
         return _Input(subject, pairs, None, [])
     vectors = wants_vectors(subject.config.flow.method)
-    clip = read_clip(wanted.sequence, wanted.labels, subject.classes, vectors=vectors)
+    clip = read_clip(
+        wanted.sequence, wanted.labels, subject.classes, vectors=vectors, rate=subject.config.rate
+    )
     return _Input(subject, pairs, clip, _intervals(wanted.intervals, len(clip)), wanted.policy)
 
 
@@ -157,6 +165,9 @@ def _intervals(text: str | None, frames: int) -> list[int]:
 def _pairs(wanted: Wanted, subject: Subject) -> list[Pair] | None:
     if wanted.data is None:
         return None
+    kind = wanted.data.partition(":")[0]
+    if kind not in CLASS_SETS:
+        raise unknown_name("data set", kind, (*CLASS_SETS, *KINDS))
     classes, folder = parse_data(wanted.data)
     subject.check_classes(classes)
     return find_pairs(folder, wanted.split)

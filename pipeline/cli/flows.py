@@ -39,6 +39,7 @@ _EXPLAINED = (
 )
 
 _MOST_NAMED = 3
+_USED = ("flow", "engine", "precision", "threads", "fused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def evaluate_either(wanted: Wanted, flags: dict[str, Any], assignments: list[str
         f"--{name}": getattr(wanted, name) for name in ("sequence", "split", "labels", "intervals", "policy")
     }
     options |= {f"--{name}": flags[name] for name in ("level", "aggregate", "size")}
+    options["--model"] = flags["models"]
     own = {name: flags[name] for name in ("flow.method", "engine", "precision", "threads")}
     flows = WantedFlows(wanted.data, wanted.json)
     evaluate_flows_command(flows, own, {**options, "--sheet": wanted.sheet}, assignments, quiet)
@@ -78,7 +80,13 @@ def evaluate_flows_command(
         if value is not None:
             raise UsageError(f"{option} belongs to a model's evaluation; flows have no use for it")
     names = words_in("--flow", flags.pop("flow.method"))
-    config = make_config(settings_from(None, flags, assignments))
+    settings = settings_from(None, flags, assignments)
+    config = make_config(settings)
+    for name in settings:
+        if name not in _USED:
+            raise UsageError(
+                f"'{name}' belongs to a model's evaluation; flows have no use for it (accepted: {', '.join(_USED)})"
+            )
     names = names or [config.flow.method]
     spec = wanted.data or f"{STREET}:"
     if wanted.json is not None:
@@ -108,6 +116,7 @@ def _estimators(
     skipped: dict[str, str] = {}
     for name in names:
         estimator = make_estimator(name, config.flow.size, fused=config.fused)
+        estimator.name = name  # as it was asked for: "lk", not "lk:medium"
         try:
             for data in sets:
                 check_flow(estimator, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ import typer
 from keywarp.engines.errors import KeywarpError
 
 from .app import app
+from .log import use_terminal
 from .usage import WrongUsage, usage_error
 
 DEFAULT_PAGE = "127.0.0.1:8080"
@@ -34,7 +34,7 @@ def main() -> None:
     """The entry point. Exit codes: 0 done, 2 wrong usage or input, 130 and 143 ended by SIGINT and SIGTERM."""
     # Wheels of OpenCV and PyAV both log decoder chatter to the terminal unless told otherwise.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    use_terminal()
     words = sys.argv[1:]
     try:
         code = app(with_default_serve(words) or ["--help"], prog_name="keywarp", standalone_mode=False)

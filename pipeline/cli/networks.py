@@ -16,7 +16,7 @@ from rich.console import Console
 from keywarp.engines.errors import KeywarpError, ModelError, UsageError, missing_package, unknown_name
 from keywarp.flow.card import network_names as flow_network_names
 from keywarp.flow.card import read_flow_card
-from keywarp.models.card import Provenance, read_card
+from keywarp.models.card import Provenance, card_beside, check_network, read_card
 from keywarp.models.networks.registry import network_names
 from keywarp.models.training.config import TrainConfig
 from keywarp.pipeline.config import parse_size, read_training, read_value
@@ -51,7 +51,7 @@ def export_command(network: str, weights: Path | None, out: Path, name: str | No
 
 def _provenance(weights: Path, network: str) -> Provenance | None:
     """What the card beside weights says, if there is one and it is about this network."""
-    path = _find_card_beside(weights)
+    path = card_beside(weights)
     if path is None or _is_flow_card(path):
         return None
     card = read_card(path)
@@ -86,7 +86,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _export_flow(network: str, weights: Path, out: Path, name: str | None) -> None:
-    from keywarp.models.export_flow import check_network, export_flownet
+    from keywarp.models.export_flow import export_flownet
 
     trained = read_flow_card(_card_beside(weights))
     check_network(trained, network, weights)
@@ -132,11 +132,9 @@ def training_config(settings: dict[str, Any]) -> TrainConfig:
             raise unknown_name("training setting", str(key), accepted)
     if isinstance(settings.get("size"), str):
         settings = {**settings, "size": network_size(settings["size"])}
-    if "data" not in settings:
-        raise UsageError("nothing to train on; name a data set, such as --data camvid:DIR")
     settings = {
         key: Path(value).expanduser() if key in ("out", "init") and isinstance(value, str) else value
-        for key, value in settings.items()
+        for key, value in {"data": (), **settings}.items()
     }
     try:
         return TypeAdapter(TrainConfig).validate_python(settings)
@@ -166,16 +164,9 @@ def network_size(text: str) -> tuple[int, int]:
 
 
 def _card_beside(weights: Path) -> Path:
-    path = _find_card_beside(weights)
+    path = card_beside(weights)
     if path is not None:
         return path
     raise ModelError(
         f"there is no card beside '{weights}' ({weights.stem}.json or card.json); train writes one"
     )
-
-
-def _find_card_beside(weights: Path) -> Path | None:
-    found = [
-        path for path in (weights.with_suffix(".json"), weights.with_name("card.json")) if path.is_file()
-    ]
-    return found[0] if found else None

@@ -7,6 +7,15 @@ from typing import Annotated
 
 import typer
 
+from .log import show_errors_only
+
+
+def _quieten(wanted: bool) -> bool:
+    if wanted:
+        show_errors_only()
+    return wanted
+
+
 Model = Annotated[list[str] | None, typer.Option("--model", help="Model name or card; repeat for several.")]
 Engine = Annotated[str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")]
 Precision = Annotated[str | None, typer.Option(help="f32 (default), or what the engine offers.")]
@@ -63,8 +72,11 @@ DeliveryMode = Annotated[
 MaxAge = Annotated[
     float | None, typer.Option("--max-age", help="Drop frames older than this when their turn comes, in ms.")
 ]
-LogFormat = Annotated[str, typer.Option("--log", help="text, or json: one object a line on standard error.")]
+LogFormat = Annotated[
+    str,
+    typer.Option("--log", help="text, or json: one object a line on standard error, with --quiet too."),
+]
 Report = Annotated[Path | None, typer.Option(help="Write the timing as JSON.")]
 Config = Annotated[str | None, typer.Option(help="A bundled configuration's name, or a YAML file.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting: key=value, key dotted.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", callback=_quieten, help="Print errors only.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isnan
 
 from rich.console import Console
@@ -40,6 +41,9 @@ def print_intervals(console: Console, title: str, sequence: SequenceScores) -> N
     for scores in sequence.intervals.values():
         table.add_row(*_interval_row(scores, sequence.per_frame.miou))
     _print(console, title, table, _EXPLAINED)
+    for interval, scores in sequence.intervals.items():
+        frames = sequence.frames * len(scores.phases)
+        _note_broken(console, f"interval {interval}", scores.by_cause, frames)
 
 
 def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScores) -> None:
@@ -74,6 +78,17 @@ def print_policy(console: Console, policy: PolicyScores, sequence: SequenceScore
         )
     runs = "one run" if len(policy.runs) == 1 else f"mean of {len(policy.runs)} phases"
     _print(console, f"The policy {policy.policy}, {runs}", table, caption)
+    _note_broken(console, policy.policy, policy.by_cause, policy.frames * len(policy.runs))
+
+
+def _note_broken(console: Console, whose: str, by_cause: Mapping[str, int], frames: int) -> None:
+    """Say how many of the ``frames`` of all phases became key frames because nothing could be carried to them."""
+    if broken := by_cause.get("nan"):
+        console.print(
+            f"[yellow]note:[/] {escape(whose)}: {broken} of {frames} frames (all phases) became key frames because "
+            "the flow to them was broken; the cost says nothing of carrying results along it\n",
+            highlight=False,
+        )
 
 
 def _interval_row(scores: IntervalScores, per_frame: float) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from keywarp.pipeline.stage import StreamInfo
 DEFAULT_FRAMES = 50
 """How many frames are used where there are no labels and nothing else is asked for."""
 
+_LEAST_FRAMES = 2
 _MOST_BYTES = 1 << 30
 # A decoded frame of 8 bits a channel, the result of a run, the per-frame model's, and the truth.
 _BYTES_A_PIXEL = 6
@@ -70,11 +71,13 @@ def read_film(
     ``labels``: the folder with a PNG for each frame of the whole film. ``street:`` has labels of its own.
     ``frames``: how many (None: all with labels, :data:`DEFAULT_FRAMES` without; and as many as there are).
     ``vectors``: a video's frames carry their motion vectors. Raises :class:`UsageError` for live sources, films
-    that have no frame ``first``, and labels that do not fit.
+    that have no two frames from ``first`` on, and labels that do not fit.
     """
+    if frames is not None and frames < _LEAST_FRAMES:
+        raise UsageError(f"a curve is measured on {_LEAST_FRAMES} frames at least; given: {frames}")
     wanted = frames if frames is not None or labels is not None else DEFAULT_FRAMES
     if labels is not None:
-        return _labelled(text, labels, classes, first, wanted, vectors)
+        return _labelled(text, labels, classes, first, wanted, vectors, rate)
     with closing(open_source(text, rate=rate)) as source:
         if vectors:
             source.want_vectors()
@@ -89,11 +92,17 @@ def read_film(
 
 
 def _labelled(
-    text: str, labels: Path, classes: ClassSet, first: int, wanted: int | None, vectors: bool
+    text: str,
+    labels: Path,
+    classes: ClassSet,
+    first: int,
+    wanted: int | None,
+    vectors: bool,
+    rate: float | None,
 ) -> Film:
     if text.startswith("street:"):
         raise UsageError("street: has labels of its own; leave --labels out")
-    clip = read_clip(text, labels, classes, vectors=vectors)
+    clip = read_clip(text, labels, classes, vectors=vectors, rate=rate)
     with closing(clip.source()) as source:
         info = source.open()
         found, notes = _read(source, info, first, wanted)
@@ -106,14 +115,22 @@ def _read(
 ) -> tuple[list[Frame], tuple[str, ...]]:
     """The frames from ``first`` on, and what a user should know of them."""
     width, height = info.size
-    room = max(2, _MOST_BYTES // (width * height * _BYTES_A_PIXEL))
+    room = max(_LEAST_FRAMES, _MOST_BYTES // (width * height * _BYTES_A_PIXEL))
     last = first + (room if wanted is None else min(room, wanted))
-    found = list(islice(source.frames(), first, last))
+    frames = source.frames()
+    found = list(islice(frames, first, last))
     if not found:
         there = "no frames" if first == 0 else f"no frame {first} or later"
         raise UsageError(f"'{info.name}' has {there}; give a film with frames, or an earlier --start")
-    cut = len(found) == room and (wanted is None or wanted > room)
-    notes = [f"only {room} frames of {width}x{height} fit into memory"] if cut else []
+    if len(found) < _LEAST_FRAMES:
+        there = "1 frame" if first == 0 else f"1 frame from frame {first} on"
+        raise UsageError(
+            f"'{info.name}' has {there}, and a curve is measured on {_LEAST_FRAMES} at least; give a longer film, "
+            "or an earlier --start"
+        )
+    wants_more = len(found) == room and (wanted is None or wanted > room)
+    is_cut = wants_more and next(frames, None) is not None
+    notes = [f"only {room} frames of {width}x{height} fit into memory"] if is_cut else []
     return found, (*notes, *source.notes)
 
 
@@ -121,5 +138,5 @@ class _Fresh(Replay):
     """Frames that were read before, as if they had just come."""
 
     def frames(self) -> Iterator[Frame]:
-        for frame in super().frames():
+        for frame in self._frames:
             yield replace(frame.anew(), capture_ns=self.clock.now_ns())

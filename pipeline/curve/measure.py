@@ -223,7 +223,7 @@ def _varied(subject: Subject, flow: str, level: str) -> Subject:
 def _why_not(subject: Subject, film: Film, named: bool) -> str | None:
     """What stands in the way of running ``film``, None where it runs; raised where the flow was ``named``."""
     try:
-        with closing(subject.packets(film.source(), FixedInterval(2))) as packets:
+        with closing(subject.packets(film.source(), FixedInterval(2), len(film))) as packets:
             for _ in packets:
                 pass
     except KeywarpError as error:
@@ -235,7 +235,7 @@ def _why_not(subject: Subject, film: Film, named: bool) -> str | None:
 
 def _run(subject: Subject, film: Film, trial: Trial, tick: Callable[[], None]) -> _Run:
     found = _Run()
-    with closing(subject.packets(film.source(), trial.policy)) as packets:
+    with closing(subject.packets(film.source(), trial.policy, len(film))) as packets:
         for packet in packets:
             how = packet[PROPAGATION]
             work_ms = sum(span.work_ns for span in packet.spans if span.name == _PERCEIVE) / 1e6

@@ -9,6 +9,7 @@ from itertools import product
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.keyframes import Delayed, FixedInterval, KeyframePolicy, make_policy
 from keywarp.models.base import LEVELS
+from keywarp.pipeline.evaluation.sequence import phases_of
 
 LEAST_RUNS = 3
 """How often each variant is run at least, so that there is a median of times."""
@@ -72,26 +73,25 @@ def make_variants(
 
 def _intervals_of(policy: str, intervals: Sequence[int]) -> Sequence[int]:
     """The intervals; where the policy itself says the share of key frames, the one that this comes to."""
-    for interval in intervals:
-        made = make_policy(policy, interval)
-        if _SHARE in policy:
-            return [max(1, round(1 / getattr(made, "share", 1 / interval)))]
-    return intervals
+    made = [make_policy(policy, interval) for interval in intervals]
+    if _SHARE not in policy:
+        return intervals
+    return sorted({one.mean_interval for one in made if one.mean_interval is not None})
 
 
 def trials_of(variant: Variant) -> list[Trial]:
     """The runs of a variant.
 
-    A fixed interval is run in every phase of the key frame, as
+    A fixed interval is run in its :func:`keywarp.pipeline.evaluation.sequence.phases_of`, as
     :func:`keywarp.pipeline.evaluation.evaluate_sequence` does; any other policy is begun at three places of the
     first interval.
     """
     interval = variant.interval
     if variant.is_fixed:
-        cuts = make_policy(variant.policy, interval).cuts
+        cuts, own = make_policy(variant.policy, interval).cuts, phases_of(interval)
         return [
-            Trial(FixedInterval(interval, number % interval, cuts=cuts), counts=number < interval)
-            for number in range(max(interval, LEAST_RUNS))
+            Trial(FixedInterval(interval, own[number % len(own)], cuts=cuts), counts=number < len(own))
+            for number in range(max(len(own), LEAST_RUNS))
         ]
     phases = [interval * third // LEAST_RUNS for third in range(LEAST_RUNS)]
     return [

@@ -8,7 +8,7 @@ from .measure import Curve
 
 TITLE = {"miou": "mIoU against time", "agreement": "Agreement against time"}
 MEANING = {
-    "miou": "mIoU against the labels, the mean over all phases of the key frame.",
+    "miou": "mIoU against the labels, the mean over the phases of the key frame.",
     "agreement": (
         "Agreement with the per-frame model, not accuracy: the share of the pixels that are given the class which "
         "the same network gives them when it runs on every frame."

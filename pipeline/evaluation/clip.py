@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from keywarp.engines.errors import UsageError
+from keywarp.engines.errors import KeywarpError, UsageError
 from keywarp.flow.base import Size
 from keywarp.flow.scenes.street import StreetScene
 from keywarp.models.datasets import LabelMap, labels_beside, pair_up
@@ -19,6 +20,7 @@ from keywarp.pipeline.sources.base import Source
 from keywarp.pipeline.sources.images import find_images, natural_order
 from keywarp.pipeline.sources.location import check_exists
 from keywarp.pipeline.sources.parse import open_source
+from keywarp.pipeline.sources.rate import Rate
 from keywarp.pipeline.stage import StreamInfo
 
 from .pictures import PairSource
@@ -98,7 +100,15 @@ class Clip:
         return Replay(self._info, self._frames) if self._is_kept else self._make_source()
 
     def truth(self, index: int) -> Pixels:
-        """(H, W) uint8: the true classes of a frame, counted from 0, or VOID."""
+        """(H, W) uint8: the true classes of a frame, counted from 0, or VOID.
+
+        Raises :class:`KeywarpError` for a frame that was not there before.
+        """
+        if index >= len(self):
+            raise KeywarpError(
+                f"'{self.name}' had {len(self)} frames, each with its labels, and now has more: frame {index} has "
+                "none; files must not change while they are evaluated"
+            )
         found = self._truth[index]
         return self._labels[index].read(self.classes) if found is None else found
 
@@ -128,41 +138,55 @@ class Clip:
         return values if self._is_kept else None
 
 
-def read_clip(place: str | Path, labels: Path | None, classes: ClassSet, *, vectors: bool = False) -> Clip:
-    """The sequence in a folder of pictures or a video file, with its labels (None: those in ``PLACE_labels``), or a
-    drawn street (``street:`` with its options). ``vectors``: a video's frames carry their motion vectors.
+def read_clip(
+    place: str | Path,
+    labels: Path | None,
+    classes: ClassSet,
+    *,
+    vectors: bool = False,
+    rate: Rate | None = None,
+) -> Clip:
+    """The sequence in a folder or glob of pictures or a video file, with its labels (None: those in
+    ``PLACE_labels``; of a glob, beside its folder), or a drawn street (``street:`` with its options).
+
+    ``vectors``: a video's frames carry their motion vectors. ``rate``: frames a second of pictures and streets; a
+    video has its own.
 
     Pictures come in natural order, each with the PNG of its name. The frames of a video take the PNGs in natural
     order, as many as there are frames.
     """
     if str(place).startswith("street:"):
-        return _street(str(place), labels, classes)
+        return _street(str(place), labels, classes, rate)
     path = Path(place).expanduser()
-    check_exists(path, "sequence")
-    folder = labels or labels_beside(path.with_suffix("") if path.is_file() else path)
+    is_glob = glob.has_magic(str(path)) and not path.exists()
+    if not is_glob:
+        check_exists(path, "sequence")
+    owner = path.parent if is_glob else path.with_suffix("") if path.is_file() else path
+    folder = labels or labels_beside(owner)
     if not folder.is_dir():
         raise UsageError(
             f"the folder of labels '{folder}' does not exist; name the one of '{place}' with --labels"
         )
-    return _video(path, folder, classes, vectors) if path.is_file() else _folder(path, folder, classes)
+    if path.is_file():
+        return _video(path, folder, classes, vectors, rate)
+    return _pictures(path, folder, classes, rate)
 
 
-def _folder(path: Path, folder: Path, classes: ClassSet) -> Clip:
+def _pictures(path: Path, folder: Path, classes: ClassSet, rate: Rate | None) -> Clip:
     pairs = pair_up(find_images(str(path)), folder)
     first = pairs[0].read_picture()
     size = first.shape[1], first.shape[0]
-    return Clip(
-        str(path), lambda: PairSource(str(path), pairs, size), [pair.labels for pair in pairs], classes
-    )
+    labels = [pair.labels for pair in pairs]
+    return Clip(str(path), lambda: PairSource(str(path), pairs, size, rate=rate), labels, classes)
 
 
-def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool) -> Clip:
+def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool, rate: Rate | None) -> Clip:
     found = sorted((p for p in folder.glob("*.png") if not p.name.startswith(".")), key=natural_order)
     if not found:
         raise UsageError(f"the folder of labels '{folder}' holds no PNG; give another one with --labels")
 
     def make() -> Source:
-        source = open_source(str(path))
+        source = open_source(str(path), rate=rate)
         if vectors:
             source.want_vectors()
         return source
@@ -170,24 +194,27 @@ def _video(path: Path, folder: Path, classes: ClassSet, vectors: bool) -> Clip:
     return Clip(str(path), make, [LabelMap(p) for p in found], classes)
 
 
-def _street(text: str, labels: Path | None, classes: ClassSet) -> Clip:
+def _street(text: str, labels: Path | None, classes: ClassSet, rate: Rate | None) -> Clip:
     if labels is not None:
         raise UsageError("street: has labels of its own; leave --labels out")
     if classes.names != CAMVID.names:
         raise UsageError(f"street: has the classes of '{CAMVID.name}', the model those of '{classes.name}'")
-    scene, length = street_of(text)
-    return Clip(text, lambda: open_source(text), [DrawnTruth(scene, n) for n in range(length)], classes)
+    scene, length = street_of(text, rate)
+    return Clip(
+        text, lambda: open_source(text, rate=rate), [DrawnTruth(scene, n) for n in range(length)], classes
+    )
 
 
 def _bytes_of(frame: Frame) -> int:
-    """What it takes to keep a frame and its truth; but for motion vectors, which are few beside pixels."""
+    """What it takes to keep a frame and its truth."""
     width, height = frame.size
     each = _TRUTH_BYTES_A_PIXEL + (_STEP_BYTES_A_PIXEL if frame.step is not None else 0)
-    return frame.picture.given_bytes + width * height * each
+    blocks = sum(vectors.blocks.nbytes for vectors in frame.vectors if vectors is not None)
+    return frame.picture.given_bytes + blocks + width * height * each
 
 
 class Replay(Source):
-    """Frames that were read before. What one pass makes of their pictures is gone after it."""
+    """Frames that were read before. What one pass makes of their pictures and motion vectors is gone after it."""
 
     def __init__(self, info: StreamInfo, frames: Sequence[Frame]) -> None:
         super().__init__()
@@ -200,7 +227,8 @@ class Replay(Source):
     def frames(self) -> Iterator[Frame]:
         """The frames, as they came."""
         for frame in self._frames:
-            yield replace(frame, picture=frame.picture.anew())
+            vectors = tuple(None if each is None else each.anew() for each in frame.vectors)
+            yield replace(frame, picture=frame.picture.anew(), vectors=vectors)
 
     def close(self) -> None:
         """Nothing to free."""

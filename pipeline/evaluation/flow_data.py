@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from keywarp.engines.errors import UsageError, unknown_name
 from keywarp.flow.base import Field, Mask, StepFlow, readonly
-from keywarp.flow.flo import known, read_flo
+from keywarp.models.chairs import find_chairs
 from keywarp.pipeline.frame import Frame, OnDemand
 from keywarp.pipeline.picture import Picture, Pixels
 
@@ -76,49 +75,31 @@ def flow_data(spec: str) -> list[FlowData]:
     Without a distance the street has two: a frame after the other, and 5 frames apart. Raises
     :class:`UsageError` for anything else.
     """
-    kind, colon, rest = spec.partition(":")
+    kind, _, rest = spec.partition(":")
     if kind not in KINDS:
         raise unknown_name("flow data", kind, KINDS)
     if kind == CHAIRS:
-        if not colon or not rest:
-            raise UsageError(f"flow data '{spec}' names no folder; write {CHAIRS}:DIR")
-        return [Chairs(Path(rest).expanduser())]
+        return [Chairs(rest)]
     distances, options = _take_distance(rest)
     return [Street(f"{STREET}:{options}", distance) for distance in distances]
 
 
 class Chairs(FlowData):
-    """FlyingChairs (Dosovitskiy et al. 2015): NAME_img1.ppm, NAME_img2.ppm, NAME_flow.flo in one folder.
+    """FlyingChairs in the folder ``place``, see :mod:`keywarp.models.chairs`."""
 
-    Their flow leads from img1 to img2, in img1's grid: img1 is the current picture, and img2 the one that the
-    flow leads to.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"{CHAIRS}:{folder}"
+    def __init__(self, place: str) -> None:
+        self._pairs = find_chairs(place)
+        self.name = f"{CHAIRS}:{Path(place).expanduser()}"
         self.distance = 1
-        if not folder.is_dir():
-            raise UsageError(f"the folder of flow data '{folder}' does not exist; write {CHAIRS}:DIR")
-        self._files = sorted(folder.glob("*_flow.flo"))
-        self._files = [path for path in self._files if not path.name.startswith(".")]
-        if not self._files:
-            raise UsageError(
-                f"'{folder}' holds no flow data; each pair has NAME_img1.ppm, NAME_img2.ppm and NAME_flow.flo"
-            )
-        for path in self._files:
-            for picture in _pictures_of(path):
-                if not picture.is_file():
-                    raise UsageError(f"flow file '{path}' has no picture '{picture.name}' beside it")
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._pairs)
 
     def examples(self) -> Iterator[FlowExample]:
         """Each pair, read when it is its turn."""
-        for path in self._files:
-            truth = read_flo(path)
-            to, current = (_read(picture, truth, path) for picture in _pictures_of(path)[::-1])
-            yield FlowExample(path.stem.removesuffix("_flow"), (to, current), truth, known(truth))
+        for files in self._pairs:
+            current, to, truth, valid = files.read()
+            yield FlowExample(files.name, (readonly(to), readonly(current)), truth, valid)
 
 
 class Street(FlowData):
@@ -170,20 +151,3 @@ def _take_distance(options: str) -> tuple[Sequence[int], str]:
                 f"{STREET}: option 'distance' is a number of frames, such as 5; given: '{value}'"
             )
     return distances, ",".join(others)
-
-
-def _pictures_of(flow: Path) -> list[Path]:
-    stem = flow.stem.removesuffix("_flow")
-    return [flow.with_name(f"{stem}_img{number}.ppm") for number in (1, 2)]
-
-
-def _read(path: Path, truth: Field, flow: Path) -> Pixels:
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
-    if pixels is None:
-        raise UsageError(f"picture '{path}' cannot be read; is it damaged?")
-    if pixels.shape[:2] != truth.shape[:2]:
-        raise UsageError(
-            f"picture '{path}' is {pixels.shape[1]}x{pixels.shape[0]}, its flow '{flow.name}' "
-            f"{truth.shape[1]}x{truth.shape[0]}; they have one size"
-        )
-    return readonly(pixels)

@@ -30,9 +30,10 @@ def evaluate_folder(
     counts = subject.no_counts()
     for size, group in _by_size(pairs).items():
         source = PairSource(str(group[0].picture.parent), group, size)
-        with closing(subject.packets(source, FixedInterval(1))) as packets:
-            for pair, packet in zip(group, packets, strict=True):
-                counts += subject.compare(pair.labels.read(subject.classes), packet)
+        with closing(subject.packets(source, FixedInterval(1), len(group))) as packets:
+            for packet in packets:
+                labels = group[packet.frame.index].labels
+                counts += subject.compare(labels.read(subject.classes), packet)
                 tick()
     if not counts.any():
         raise UsageError(

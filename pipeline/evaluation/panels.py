@@ -47,8 +47,10 @@ class Panels:
 def make_panels(subject: Subject, clip: Clip, interval: int, ages: Mapping[int, int]) -> Iterator[Panels]:
     """The panels of the frames in ``ages`` (frame number to key age), run at ``interval`` to the last of them."""
     overlay = Overlay(ManualClock(), opacity=_OPACITY, legend=False, hud=False)
-    with closing(subject.packets(clip.source(), FixedInterval(interval, cuts=False))) as packets:
-        for number, packet in enumerate(packets):
+    policy = FixedInterval(interval, cuts=False)
+    with closing(subject.packets(clip.source(), policy, len(clip))) as packets:
+        for packet in packets:
+            number = packet.frame.index
             if number in ages:
                 yield _panels(overlay, packet, clip.truth(number), number, ages[number])
             if number == max(ages):

@@ -175,9 +175,9 @@ def _scored(
 ) -> tuple[Scores, dict[str, int]]:
     """The scores of a run, and its key frames by their cause."""
     counts, by_cause = subject.no_counts(), Counter[str]()
-    with closing(subject.packets(clip.source(), policy)) as packets:
-        for number, packet in enumerate(packets):
-            counts += subject.compare(clip.truth(number), packet)
+    with closing(subject.packets(clip.source(), policy, len(clip))) as packets:
+        for packet in packets:
+            counts += subject.compare(clip.truth(packet.frame.index), packet)
             propagation = packet[PROPAGATION]
             if propagation.is_key and propagation.cause is not None:
                 by_cause[propagation.cause] += 1

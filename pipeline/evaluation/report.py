@@ -91,6 +91,7 @@ def interval_figures(scores: IntervalScores, per_frame_miou: float) -> dict[str,
         "min_key_age": scores.min_key_age,
         "ages": [number(age.miou) for age in scores.ages],
         "phases": [number(run.miou) for run in scores.phases],
+        "key_by_cause": dict(scores.by_cause),
         "repeat_miou": number(scores.repeat_miou),
         "repeat_cost": number(per_frame_miou - scores.repeat_miou),
     }

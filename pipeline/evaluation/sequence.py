@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ class IntervalScores:
 
     ``phases``: the scores of each run over all its frames. ``ages``: of all frames of one key age, all runs
     together. ``repeated``: of each run if the last key frame's result were repeated instead of propagated.
+    ``by_cause``: the key frames of all runs by why they became such.
     """
 
     interval: int
     phases: tuple[Scores, ...]
     ages: tuple[Scores, ...]
     repeated: tuple[Scores, ...]
+    by_cause: Mapping[str, int]
 
     @property
     def miou(self) -> float:
@@ -117,24 +120,21 @@ def evaluate_sequence(
     repeats = _Repeats(subject, wanted)
     alone = subject.varied(aggregate=False) if aggregates_at_intervals(subject) else subject
     per_frame = _run(alone, clip, FixedInterval(1), tick, repeats.add)
-    if not any(counts.any() for counts in per_frame):
+    if not per_frame.scores.counts.any():
         raise UsageError(
             f"none of the label maps of '{clip.name}' has a pixel with a class; nothing can be scored"
         )
     every = per_frame
     if subject is not alone:
         every = _run(subject, clip, FixedInterval(1, cuts=False), tick)
-    found = {1: IntervalScores(1, (_total(every),), (_total(every),), repeats.scores(1))}
+    found = {1: _joined(1, [every], repeats)}
     for interval in wanted[1:]:
         runs = [
             _run(subject, clip, FixedInterval(interval, phase, cuts=False), tick)
             for phase in phases_of(interval)
         ]
-        ages = [Scores(sum((run[age] for run in runs), subject.no_counts())) for age in range(interval)]
-        found[interval] = IntervalScores(
-            interval, tuple(map(_total, runs)), tuple(ages), repeats.scores(interval)
-        )
-    return SequenceScores(len(clip), _total(per_frame), found)
+        found[interval] = _joined(interval, runs, repeats)
+    return SequenceScores(len(clip), per_frame.scores, found)
 
 
 def total_frames(intervals: Iterable[int], frames: int, *, aggregate: bool = False) -> int:
@@ -144,26 +144,38 @@ def total_frames(intervals: Iterable[int], frames: int, *, aggregate: bool = Fal
     return frames * (sum(len(phases_of(interval)) for interval in {1, *intervals}) + aggregate)
 
 
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """One run: its confusion by key age, and its key frames by their cause."""
+
+    by_age: list[Counts]
+    by_cause: Counter[str]
+
+    @property
+    def scores(self) -> Scores:
+        """Over all its frames."""
+        return Scores(sum(self.by_age[1:], self.by_age[0]))
+
+
 def _run(
     subject: Subject,
     clip: Clip,
     policy: FixedInterval,
     tick: Callable[[], None],
-    look: Callable[[Pixels, Pixels], None] = lambda truth, labels: None,
-) -> list[Counts]:
-    """The confusion of one run by key age. ``look`` is shown the truth and the labels of each frame."""
+    look: Callable[[int, Pixels, Pixels], None] = lambda number, truth, labels: None,
+) -> _Phase:
+    """Run the clip once. ``look`` is shown each frame's number, truth and labels."""
+    by_cause = Counter[str]()
     by_age = [subject.no_counts() for _ in range(policy.interval)]
-    with closing(subject.packets(clip.source(), policy)) as packets:
-        for number, packet in enumerate(packets):
-            truth = clip.truth(number)
-            by_age[packet[PROPAGATION].age] += subject.compare(truth, packet)
-            look(truth, packet[SEGMENTATION].labels)
+    with closing(subject.packets(clip.source(), policy, len(clip))) as packets:
+        for packet in packets:
+            truth, how = clip.truth(packet.frame.index), packet[PROPAGATION]
+            if how.is_key and how.cause is not None:
+                by_cause[how.cause] += 1
+            by_age[how.age] += subject.compare(truth, packet)
+            look(packet.frame.index, truth, packet[SEGMENTATION].labels)
             tick()
-    return by_age
-
-
-def _total(by_age: list[Counts]) -> Scores:
-    return Scores(sum(by_age[1:], by_age[0]))
+    return _Phase(by_age, by_cause)
 
 
 class _Repeats:
@@ -179,22 +191,30 @@ class _Repeats:
             (interval, phase): subject.no_counts() for interval in intervals for phase in phases_of(interval)
         }
         self._results: dict[int, Pixels] = {}
-        self._number = 0
 
-    def add(self, truth: Pixels, labels: Pixels) -> None:
-        """Take in the next frame."""
-        number = self._number
+    def add(self, number: int, truth: Pixels, labels: Pixels) -> None:
+        """Take in the next frame, by its number."""
         keys = {place: number - _age(number, *place) for place in self._counts}
         known = {**self._results, number: labels}
         self._results = {key: known[key] for key in set(keys.values())}
         found = {key: self._subject.compare_labels(truth, result) for key, result in self._results.items()}
         for place, key in keys.items():
             self._counts[place] += found[key]
-        self._number += 1
 
     def scores(self, interval: int) -> tuple[Scores, ...]:
         """Of each phase."""
         return tuple(Scores(self._counts[interval, phase]) for phase in phases_of(interval))
+
+
+def _joined(interval: int, runs: Sequence[_Phase], repeats: _Repeats) -> IntervalScores:
+    ages = [Scores(sum(counts[1:], counts[0])) for counts in zip(*(run.by_age for run in runs), strict=True)]
+    return IntervalScores(
+        interval,
+        phases=tuple(run.scores for run in runs),
+        ages=tuple(ages),
+        repeated=repeats.scores(interval),
+        by_cause=dict(sum((run.by_cause for run in runs), Counter[str]())),
+    )
 
 
 def _age(number: int, interval: int, phase: int) -> int:

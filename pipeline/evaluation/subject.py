@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from keywarp.engines.build import get_engine
-from keywarp.engines.errors import UsageError
+from keywarp.engines.errors import KeywarpError, UsageError
 from keywarp.engines.reuse import ReusingEngine
 from keywarp.flow.build import make_estimator
 from keywarp.flow.keyframes import KeyframePolicy
@@ -26,9 +26,18 @@ from keywarp.pipeline.picture import Pixels
 from keywarp.pipeline.run import Parts, Run
 from keywarp.pipeline.sources.base import Source
 
+# What only a run has that shows its frames to somebody, and why nothing that is scored does.
+_OF_RUNS_ALONE = {
+    "sinks": "no frame is shown or written",
+    "serve": "there is no page",
+    "delivery": "every frame is run, however long it takes",
+}
+
 
 class Subject:
-    """A model and the settings that it is run with: the fields of :class:`RunConfig`, but for the sinks.
+    """A model and the settings that it is run with: the fields of :class:`RunConfig`, but for ``sinks``, ``serve``
+    and ``delivery``: every frame is run, and none is shown. Those of ``config``, which others may share, count for
+    nothing; among ``settings`` they raise :class:`UsageError`.
 
     Every result comes from a :class:`Run`; its networks are compiled once for all runs of one size. ``model``
     takes the place of the one that the settings name.
@@ -41,8 +50,11 @@ class Subject:
         model: Model[SegmentationMap] | None = None,
         **settings: Any,
     ) -> None:
-        given = {**(config.model_dump() if config else {}), **settings}
-        self.config = make_config({**given, "sinks": ()})
+        for name, why in _OF_RUNS_ALONE.items():
+            if name in settings:
+                raise UsageError(f"'{name}' cannot be set where results are scored: {why}; leave it out")
+        shared = config.model_dump(exclude={*_OF_RUNS_ALONE}) if config else {}
+        self.config = make_config({**shared, **settings})
         if len(self.config.models) != 1:
             names = ", ".join(entry.name for entry in self.config.models)
             raise UsageError(f"one model is evaluated at a time; given: {names}")
@@ -72,10 +84,18 @@ class Subject:
         flow = make_estimator(config.flow.method, config.flow.size, fused=config.fused)
         return wants_aggregation(config.aggregate, self.model, policy, flow)
 
-    def packets(self, source: Source, policy: KeyframePolicy) -> Generator[Packet, None, None]:
-        """Run over ``source`` with the key frames that ``policy`` chooses."""
-        parts = Parts(models=[self.model], engine=self._engine, policy=policy)
-        yield from Run(source, self.config, parts=parts)
+    def packets(self, source: Source, policy: KeyframePolicy, frames: int) -> Generator[Packet, None, None]:
+        """Run over the ``frames`` of ``source`` with the key frames that ``policy`` chooses: a packet for each.
+
+        Raises :class:`KeywarpError` at the end where that is not how many there were.
+        """
+        run = Run(source, self.config, parts=Parts(models=[self.model], engine=self._engine, policy=policy))
+        yield from run
+        if run.timing.frames_out != frames:
+            raise KeywarpError(
+                f"a run over {frames} frames brought {run.timing.frames_out}, so that results and labels are not "
+                "in step; files must not change while they are evaluated (if they did not, this is keywarp's fault)"
+            )
 
     def compare(self, truth: Pixels, packet: Packet) -> Counts:
         """The confusion of a packet's result, see :meth:`compare_labels`."""

@@ -13,14 +13,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .container import MOST_READ_ERRORS
+from .footing import MAKE_UP, Beginning, Footing
 from .tally import IN_FIELDS, MOST_REORDERED, Tally, number_of, pictures_in
+
+# Codecs, by their canonical names, whose decoders, told not to wait, hand out B-frames after what is shown later.
+_OUT_OF_ORDER = frozenset(["mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "rv30", "rv40"])
 
 
 class Decoder:
     """The frames of one stream, in order of presentation, with the damaged ones left out.
 
-    ``tally`` counts packets and the frames that came out, ``errors`` the packets that were refused. ``broken_off``
-    is why reading ended early, if it did; ``unreadable`` says that the container is damaged on the way.
+    ``tally`` counts packets and the frames that came out, ``errors`` the packets that were refused, ``skipped`` the
+    frames left out before the first key frame, made from nothing. ``broken_off`` is why reading ended early, if it
+    did; ``unreadable`` says that the container is damaged on the way.
     Once ``stopped`` is set, by any thread, no more packets are read.
 
     ``vectors``: frames carry the codec's motion vectors, which costs some time; :attr:`unsure` says that something
@@ -41,7 +46,7 @@ class Decoder:
     ) -> None:
         self._stamp = stamp
         self._owed = _Owed()
-        self._damaged = False
+        self._footing = Footing()
         self.corrupt = 0
         self._container = container
         self._stream = stream
@@ -50,6 +55,8 @@ class Decoder:
         self.indexed_frames = _indexed_frames(container, stream)
         self._kind = self._context.codec.canonical_name
         self.tally = Tally(self._kind, watches=stamp is None)
+        self._beginning = Beginning(stream) if self._kind in MAKE_UP else None
+        self.skipped = 0
         self.errors = 0
         self.stopped = False
         self.unsure = False
@@ -60,7 +67,9 @@ class Decoder:
         if self._numbers:
             self._context.flags |= Flags.copy_opaque
         if stamp is not None:
-            self._context.flags |= Flags.copy_opaque | Flags.low_delay
+            self._context.flags |= Flags.copy_opaque
+            if self._kind not in _OUT_OF_ORDER:
+                self._context.flags |= Flags.low_delay
             # A slice that lost its middle decodes to the end, of wrong bits: only then are some left over.
             options["err_detect"] = "aggressive"
         if options:
@@ -75,8 +84,13 @@ class Decoder:
         """Frames that should have come out by now: at the end by the file's index, where it has one, or by the
         packets, where each holds a picture."""
         if at_end and (self.indexed_frames is not None or self.tally.tells):
-            return self.tally.lost(self.indexed_frames)
-        return max(self.errors, self.tally.lost_at_start if self.tally.tells else 0)
+            return max(self.tally.lost(self.indexed_frames), self.skipped)
+        return max(self.errors + self.skipped, self.tally.lost_at_start if self.tally.tells else 0)
+
+    @property
+    def lost_at_start(self) -> int:
+        """Those of them that are before the first frame, or were left out there."""
+        return max(self.tally.lost_at_start, self.skipped)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Decode to the end of the stream."""
@@ -124,8 +138,10 @@ class Decoder:
         except av.FFmpegError:
             self.errors += 1
             self.unsure = True
-            self._damaged = self._damaged or packet is None or not packet.is_disposable
+            self._footing.lost = self._footing.lost or packet is None or not packet.is_disposable
             return ()
+        if self._beginning is not None:
+            frames = self._begin(self._beginning, packet, frames)
         self.tally.got(frames)
         if self.unsure and any(frame.key_frame for frame in frames):
             self.unsure = False
@@ -136,11 +152,23 @@ class Decoder:
         self.errors += sum(self._owed.overtaken(frame) for frame in frames)
         return [frame for frame in frames if self._is_sound(frame)]
 
+    def _begin(
+        self, beginning: Beginning, packet: Packet[VideoStream] | None, frames: list[VideoFrame]
+    ) -> list[VideoFrame]:
+        if packet is not None:
+            beginning.add(packet)
+        sound = beginning.cut(frames)
+        self.skipped = beginning.skipped
+        if beginning.over:
+            self._beginning = None
+        return sound
+
     def _is_sound(self, frame: VideoFrame) -> bool:
         """Whether neither this frame nor one that it may be predicted from is damaged."""
-        self._damaged = frame.is_corrupt or (self._damaged and not frame.key_frame)
-        self.corrupt += self._damaged
-        return not self._damaged
+        sound = self._footing.bears(frame) and not frame.is_corrupt
+        self._footing.lost = self._footing.lost or frame.is_corrupt
+        self.corrupt += not sound
+        return sound
 
 
 class _Owed:

@@ -86,7 +86,7 @@ class VideoSource(Source):
         self._wants_vectors = False
         self._has_vectors = False
         self._tells_types = True
-        self._without_vectors = 0
+        self._with_vectors = self._without_vectors = 0
         self._upright: Upright | None = None
 
     def want_vectors(self) -> None:
@@ -173,7 +173,7 @@ class VideoSource(Source):
         if packets == 0:
             return f"{kind} '{name}' holds no frame: its video track is empty; give one with pictures in it"
         no_frame = f"{kind} '{name}' holds no frame that can be decoded ({packets} packets were read)"
-        if not decoder.tally.has_key:
+        if not decoder.tally.has_key or (decoder.skipped and not decoder.errors):
             return (
                 f"{no_frame}: decoding begins at a key frame (intra frame), and there is none, as in a piece from "
                 "the middle of a recording; get one that holds a key frame"
@@ -238,8 +238,21 @@ class VideoSource(Source):
             return ()
         unsure = decoder.unsure or way.interlaced
         found = None if unsure else vectors_of(frame, decoder.codec, way.turn)
+        self._with_vectors += found is not None
         self._without_vectors += found is None and _PICTURE_TYPES.get(frame.pict_type) != "I"
         return (found,)
+
+    def _tell_of_vectors(self, name: str) -> None:
+        missing = ""
+        if self._without_vectors:
+            count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
+            missing = f"to go by on {count} beside its intra frames"
+        elif self._has_vectors and not self._with_vectors:
+            missing = "at all, since each of its frames is coded by itself"
+        if missing:
+            self.notes.append(
+                f"'{name}' has no motion vectors {missing}: flow 'codec' and 'auto' are 'lk' there"
+            )
 
     def _sum_up(self, decoder: Decoder, at_end: bool, covered_s: Fraction) -> None:
         name = self._location.name
@@ -248,13 +261,9 @@ class VideoSource(Source):
                 f"'{name}' changes its size to {width}x{height} at frame {index}: "
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
-        if self._without_vectors and not self._live:
-            count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
-            self.notes.append(
-                f"'{name}' has no motion vectors to go by on {count} beside its intra frames: "
-                "flow 'codec' and 'auto' are 'lk' there"
-            )
-        self._without_vectors = 0
+        if not self._live:
+            self._tell_of_vectors(name)
+        self._with_vectors = self._without_vectors = 0
         if self._live:
             self._count_losses(decoder)
             if self.losses.total:
@@ -344,7 +353,7 @@ def _timed(frames: Iterator[VideoFrame], timeline: Timeline) -> Iterator[VideoFr
 
 
 def _damage(name: str, decoder: Decoder, lost: int) -> str:
-    tally, early = decoder.tally, decoder.tally.lost_at_start
+    tally, early = decoder.tally, decoder.lost_at_start
     cause = "is damaged"
     if decoder.broken_off is not None:
         cause = f"could not be read to the end ({in_words(decoder.broken_off)})"

@@ -62,6 +62,19 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         flow_part(network)
 
 
+def test_weights_beyond_fp16_are_refused() -> None:
+    network = random_flownet("flownet-inception")
+    with torch.no_grad():
+        network.get_parameter("predict.0.weight")[0, 0, 0, 0] = -65504.0
+    assert flow_part(network)
+    with torch.no_grad():
+        network.get_parameter("predict.0.weight")[0, 0, 0, 0] = -70000.0
+    with pytest.raises(
+        ModelError, match=r"weight 'predict\.0\.weight' holds 70000; .* fp16, which ends at 65504; train"
+    ):
+        flow_part(network)
+
+
 def test_the_file_has_symbols_and_equal_bytes() -> None:
     network = random_flownet("flownet-inception", 16)
     data = flow_part(network)

@@ -215,29 +215,6 @@ def test_codec_takes_the_vectors_at_their_word() -> None:
     assert error_px("codec", both_shots((MotionVectors(everywhere(SIZE, 16, 8), SIZE),))) > 8
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "source", "of_previous"),
-    [
-        (8, 4, -1, False),
-        (16, 8, -1, False),
-        (24, 12, -1, False),
-        (-8, -4, 1, False),
-        (-16, -8, 1, False),
-        (-8, -4, 1, True),
-        (-24, -12, 1, True),
-        (16, 8, -1, True),
-    ],
-)
-def test_auto_finds_which_frame_vectors_lead_to(x: float, y: float, source: int, of_previous: bool) -> None:
-    told = MotionVectors(everywhere(SIZE, x, y, source), SIZE)
-    far = np.concatenate(
-        [everywhere(SIZE, 90, 70), everywhere(SIZE, 90, 70, 1)]
-    )  # a B-frame's, and of no use
-    now = (MotionVectors(far, SIZE) if of_previous else told,)
-    before = (told if of_previous else MotionVectors(far, SIZE),)
-    assert error_px("auto", both_shots(now, before)) < 0.1
-
-
 def test_auto_falls_back_to_gradients_where_vectors_lead_astray() -> None:
     astray = MotionVectors(everywhere(SIZE, -13, 9), SIZE)
     assert error_px("codec", both_shots((astray,))) > 10

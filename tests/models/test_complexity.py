@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -59,8 +60,27 @@ def test_features_cost_over_flow_what_the_paper_says(
     assert ratio.with_scale < ratio.without_scale
 
 
+def test_what_the_table_says_of_the_published_figures_follows_from_it(table: RatioTable) -> None:
+    published = ratio_table()
+    assert published.is_comparable
+    for ratio in published.ratios():
+        away = [abs(value / ratio.published - 1) for value in (ratio.with_scale, ratio.without_scale)]
+        assert abs(ratio.error) == min(away)
+    assert published.notes[-1].endswith(
+        "by at most: flownet with S 0.2 %, flownet-half with S 0.2 %, flownet-inception without S 2.9 %."
+    )
+    changed = replace(published, feature_macs={name: 2 * n for name, n in published.feature_macs.items()})
+    assert "flownet with S 100.5 %" in changed.notes[-1]
+    assert not table.is_comparable
+    assert table.notes[-1] == (
+        "The published figures are for pictures of 1000x600; those for 256x192 are not compared with them."
+    )
+    assert table.notes[:-1] == published.notes[:-1]
+
+
 def test_the_table_goes_into_json(table: RatioTable) -> None:
     found = json.loads(json.dumps(table.to_dict()))
+    assert found["notes"] == list(table.notes)
     assert found["flow_macs"]["flownet"] < found["scaled_flow_macs"]["flownet"]
     first = next(table.ratios())
     assert json.loads(json.dumps(first.to_dict()))["features"] == "resnet-50"

@@ -19,7 +19,7 @@ from keywarp.engines.errors import ModelError, UsageError
 from keywarp.models.card import part_path, read_card
 from keywarp.models.labels import CAMVID, VOID
 from keywarp.models.networks.enet import ENet
-from keywarp.models.networks.files import load_enet
+from keywarp.models.networks.files import load_enet, write_weights
 from keywarp.models.training.augment import Augmentation
 from keywarp.models.training.config import TrainConfig
 from keywarp.models.training.dataset import Sample
@@ -83,6 +83,15 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(run: TrainConfig, tmp
     found, expected = (load_file(out / "weights.safetensors") for out in (tmp_path, run.out))
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+def test_weights_for_other_classes_are_no_beginning(tmp_path: Path) -> None:
+    write_weights(ENet(classes=5), tmp_path / "five.safetensors")
+    task = EnetTask(tiny(tmp_path))
+    with pytest.raises(
+        ModelError, match=r"'fullconv.weight' is 16x5x3x3 there, and 16x11x3x3 in enet; .* init$"
+    ):
+        task.begin_from(task.network(), tmp_path / "five.safetensors")
 
 
 def test_a_finished_run_trains_no_more(run: TrainConfig) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -13,21 +16,27 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from keywarp.engines.card import Provenance
 from keywarp.engines.errors import KeywarpError, ModelError, SinkError, UsageError
+from keywarp.engines.weights import write_weights
 from keywarp.flow.card import read_flow_card
 from keywarp.flow.flo import write_flo
 from keywarp.flow.flownet import FLOWNETS
 from keywarp.models.card import read_card
 from keywarp.models.labels import VOID
+from keywarp.models.training import films, memory
 from keywarp.models.training.config import Part, TrainConfig
 from keywarp.models.training.dff import DffNetwork, DffTask
-from keywarp.models.training.flow import FlowTask, Ready
+from keywarp.models.training.flow import FlowTask, Ready, flow_card
 from keywarp.models.training.losses import flow_loss
 from keywarp.models.training.pairs import Pair, cut, load_pairs
 from keywarp.models.training.train import train
 from keywarp.pipeline.cli.networks import export_command
 
 STREET = "street:seed=0,length=40,every=8,size=96x64,distance=4"
+PROVENANCE = Provenance(
+    data=["none"], licence="none", recipe="none", command="none", seed=0, training_minutes=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +222,16 @@ def test_flying_chairs_lead_from_the_first_picture_to_the_second(tmp_path: Path)
     ("changes", "message"),
     [
         ({"data": ("camvid:x",)}, "data set of pairs"),
-        ({"data": ("shapes:none",)}, "there are no pictures in that folder"),
+        ({"data": ()}, "nothing to train on; name a data set, such as --data shapes:DIR"),
+        ({"data": ("shapes:none",)}, "shapes:none: 'none' does not exist"),
+        ({"data": ("shapes:/dev/null",)}, "shapes:/dev/null: '/dev/null' is no folder"),
+        ({"data": ("shapes:/proc/tty",)}, "there are no pictures in that folder"),
+        ({"data": ("shapes:",)}, "'shapes:' names no folder; write shapes:DIR"),
         ({"compiled": True}, "cannot compile its network"),
-        ({"data": ("video:none.mp4",)}, "cannot be read as a film"),
-        ({"data": ("chairs:none",)}, "there is no NAME_flow.flo"),
+        ({"data": ("video:none.mp4",)}, "film 'none.mp4' does not exist"),
+        ({"data": ("video:/proc",)}, "film '/proc' is no file"),
+        ({"data": ("chairs:none",)}, "the folder of flow data 'none' does not exist"),
+        ({"data": ("chairs:",)}, "names no folder; write chairs:DIR"),
         ({"flownet": "flownet-3"}, "flow network"),
         ({"network": "dff", "model": "none"}, "model"),
         ({"init": Path("none.safetensors")}, "cannot be read"),
@@ -225,6 +240,43 @@ def test_flying_chairs_lead_from_the_first_picture_to_the_second(tmp_path: Path)
 def test_what_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(KeywarpError, match=message):
         train(replace(tiny(tmp_path / "out", STREET), **changes))
+
+
+def test_a_film_that_cannot_be_read_to_its_end_is_refused_in_our_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mkv"
+    write_film(path, 30)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    with pytest.raises(
+        UsageError, match=r"film.mkv' is no video, or damaged from the start; give a video file"
+    ):
+        load_pairs(f"video:{path},size=64x48")
+    path.write_bytes(whole)
+
+    class Cut:
+        """A film that breaks off after 7 frames."""
+
+        def __init__(self, path: str) -> None:
+            self._film = av.open(path)
+            self.streams = self._film.streams
+
+        def __enter__(self) -> Cut:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._film.close()
+
+        def decode(self, video: int) -> Iterator[av.VideoFrame]:
+            yield from islice(self._film.decode(video=video), 7)
+            raise av.error.InvalidDataError(1094995529, "Invalid data found when processing input")
+
+    monkeypatch.setattr(films, "av", SimpleNamespace(open=Cut, FFmpegError=av.FFmpegError))
+    with pytest.raises(
+        UsageError, match=r"or was cut off: it cannot be decoded to its end; get another copy$"
+    ):
+        load_pairs(f"video:{path},size=64x48")
 
 
 def test_flow_cannot_be_learnt_from_films_alone(tmp_path: Path) -> None:
@@ -245,7 +297,23 @@ def test_what_a_file_does_not_know_of_the_flow_does_not_count(tmp_path: Path) ->
     assert pair.valid.sum() == pair.valid.size - 1
     assert np.abs(pair.field).max() == 3
     cv2.imwrite(str(tmp_path / "a_img2.ppm"), np.zeros((16, 16, 3), np.uint8))
-    with pytest.raises(UsageError, match="are not of one size"):
+    with pytest.raises(UsageError, match=r"is 16x16, its flow 'a_flow\.flo' 24x16; they have one size"):
+        load_pairs(f"chairs:{tmp_path}")
+
+
+def test_memory_for_all_chairs_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded already is free no longer, and is not needed a second time."""
+    count, width, height = 6, 64, 48
+    for number in range(count):
+        write_flo(tmp_path / f"{number}_flow.flo", np.zeros((height, width, 2), np.float32))
+        for picture in (1, 2):
+            cv2.imwrite(str(tmp_path / f"{number}_img{picture}.ppm"), np.zeros((height, width, 3), np.uint8))
+    needed = 12 * count * width * height
+    free = iter([needed, *[needed // 2] * count])
+    monkeypatch.setattr(memory, "available_bytes", lambda: next(free))
+    assert len(load_pairs(f"chairs:{tmp_path}")) == count
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
+    with pytest.raises(UsageError, match="too little memory: 6 pictures of 'chairs:"):
         load_pairs(f"chairs:{tmp_path}")
 
 
@@ -272,6 +340,33 @@ def test_weights_of_something_else_are_no_beginning(tmp_path: Path, pictures: Pa
     task = DffTask(config)
     with pytest.raises(ModelError, match="are not of flownet-inception"):
         task.begin_from(task.network(), tmp_path / "part.safetensors")
+
+
+def test_weights_of_another_flownet_are_no_beginning(tmp_path: Path, pictures: Path) -> None:
+    """One line says whose they are: their card if there is one, else the first layer of another shape."""
+    weights = tmp_path / "half.safetensors"
+    write_weights(FLOWNETS["flownet-half"](), weights)
+    made = [task(tiny(tmp_path / "out", f"shapes:{pictures}")) for task in (FlowTask, DffTask)]
+    for task in made:
+        with pytest.raises(
+            ModelError, match=r"^weights '.*' are not of flownet-inception, .* as init$"
+        ) as said:
+            task.begin_from(task.network(), weights)
+        assert "'levels.1.0.0.weight' is 128x64x5x5 there, and 128x64x3x3 in flownet-inception" in str(
+            said.value
+        )
+    card = flow_card(
+        FLOWNETS["flownet-half"](), tiny(tmp_path, "x", flownet="flownet-half"), "a", {}, PROVENANCE
+    )
+    weights.with_suffix(".json").write_text(card.to_json())
+    for task in made:
+        with pytest.raises(
+            ModelError, match=r"are of flownet-half, as their card says; not of flownet-inception$"
+        ):
+            task.begin_from(task.network(), weights)
+    write_weights(FLOWNETS["flownet-inception"](), weights)
+    for task in made:  # a card that is of other weights keeps none from being used
+        task.begin_from(task.network(), weights)
 
 
 def test_a_model_that_is_trained_too_has_a_card_and_a_name(tmp_path: Path) -> None:

@@ -330,6 +330,12 @@ USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
     ("unknown street option", ["run", "street:sead=1"], ["did you mean 'seed'?"]),
     ("street too small", ["run", "street:size=8x8"], ["16"]),
     ("unknown model", ["run", TINY, "--model", "enett"], ["unknown model 'enett'; did you mean 'enet'?"]),
+    (
+        "model without weights",
+        ["run", TINY, "--model", "resnet-50"],
+        ["no weights of the network 'resnet-50' come with keywarp", "enet-camvid", "`keywarp export resnet-50`"],
+    ),
+    ("flow as a model", ["run", TINY, "--model", "flownet-inception"], ["a flow network, not a model", "--flow"]),
     ("unknown card", ["run", TINY, "--model", "my.json"], ["model card 'my.json' does not exist"]),
     ("unknown engine", ["run", TINY, "--engine", "openvno"], ["did you mean 'openvino'?"]),
     ("unknown precision", ["run", TINY, "--precision", "f31"], ["'f31'", "f32"]),
@@ -383,6 +389,7 @@ USAGE: tuple[tuple[str, list[str], list[str]], ...] = (
         ["training setting 'batch' cannot be 'many'", "valid integer"],
     ),
     ("nothing to train on", ["train", "enet"], ["such as --data camvid:DIR"]),
+    ("no pairs to train on", ["train", "flow"], ["such as --data shapes:DIR"]),
     ("unknown recipe", ["train", "enet", "--config", "enet-camvidd"], ["did you mean 'enet-camvid'?"]),
     (
         "unknown option",

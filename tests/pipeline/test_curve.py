@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,9 @@ from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID
 from keywarp.models.metrics import Scores
 from keywarp.models.results import SegmentationMap
+from keywarp.pipeline.config import RunConfig
 from keywarp.pipeline.curve import Curve, Film, Point, Variant, make_variants, measure_curve, read_film
+from keywarp.pipeline.curve import film as film_module
 from keywarp.pipeline.curve.axes import Axis, even_ticks, log_ticks, tick_text
 from keywarp.pipeline.curve.drawing import Drawing, Line, Marker, Text, to_pixels, to_svg
 from keywarp.pipeline.curve.measure import REFERENCE_RUNS, aggregates, total_frames, usable_flows
@@ -30,6 +33,7 @@ from keywarp.pipeline.curve.plot import draw_curve
 from keywarp.pipeline.curve.report import SCHEMA, curve_markdown, curve_report, headings
 from keywarp.pipeline.curve.variants import check_intervals, in_turns, trials_of
 from keywarp.pipeline.evaluation import Subject, evaluate_sequence, read_clip
+from keywarp.pipeline.evaluation.sequence import phases_of
 from keywarp.pipeline.sources.synthetic import SyntheticSource
 from keywarp.pipeline.stage import StreamInfo
 
@@ -118,6 +122,14 @@ def test_a_fixed_interval_is_run_in_every_phase_and_three_times_at_least() -> No
     ]
 
 
+def test_a_long_interval_is_run_in_as_many_phases_as_an_evaluation_runs() -> None:
+    variant = Variant("dis", "result", "fixed", 100)
+    trials = trials_of(variant)
+    assert [trial.policy.phase for trial in trials] == list(phases_of(100)) == list(range(0, 100, 5))  # type: ignore[attr-defined]
+    assert all(trial.counts for trial in trials)
+    assert total_frames(moving(), [variant]) == FRAMES * (REFERENCE_RUNS + 20)
+
+
 def test_runs_take_turns() -> None:
     own = [trials_of(Variant("dis", "result", "fixed", interval)) for interval in (10, 3)]
     numbers = [number for number, _ in in_turns(own)]
@@ -149,6 +161,18 @@ def test_every_pass_makes_everything_anew() -> None:
     assert (len(film.head(2)), len(film.head(2).truth or ())) == (2, 2)
 
 
+@pytest.mark.parametrize(("length", "is_cut"), [(4, False), (5, True)])
+def test_a_film_is_said_to_be_cut_only_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, length: int, is_cut: bool
+) -> None:
+    monkeypatch.setattr(film_module, "_MOST_BYTES", 4 * 6 * SIZE[0] * SIZE[1])
+    note = ("only 4 frames of 64x48 fit into memory",)
+    for wanted, notes in ((None, note if is_cut else ()), (50, note if is_cut else ()), (4, ())):
+        with closing(SyntheticSource(size=SIZE, length=length)) as source:
+            frames, found = film_module._read(source, source.open(), 0, wanted)
+        assert ([frame.index for frame in frames], found) == ([0, 1, 2, 3], notes)
+
+
 def test_the_street_has_labels_of_its_own() -> None:
     film = read_film("street:size=64x48,length=9", first=2, frames=4)
     assert (film.first, len(film), film.info.size) == (2, 4, (64, 48))
@@ -166,12 +190,29 @@ def test_frames_of_a_labelled_film_keep_their_labels(tmp_path: Path) -> None:
     assert [int(frame.bgr[0, 0, 0]) for frame in film.source().frames()] == [2, 3, 4]
     assert len(read_film(str(folder), labels=tmp_path / "clip_labels")) == 6
     assert read_film(str(folder)).truth is None
+    some = read_film(f"{folder}/[1-3].png", labels=tmp_path / "clip_labels")
+    assert some.truth is not None
+    assert [int(truth[0, 0]) for truth in some.truth] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("labels", [None, "clip_labels"])
+def test_a_rate_counts_with_labels_and_without(tmp_path: Path, labels: str | None) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(label) for label in range(6)])
+    film = read_film(str(folder), labels=None if labels is None else tmp_path / labels, rate=15)
+    assert film.info.rate == film.source().open().rate == 15
+    assert [float(frame.time_s) for frame in film.frames[:2]] == [0, 1 / 15]
 
 
 def test_films_that_cannot_be_are_refused(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "clip", [flat(0), flat(1)])
     with pytest.raises(UsageError, match="has no frame 2 or later"):
         read_film(str(folder), first=2)
+    with pytest.raises(
+        UsageError, match="has 1 frame from frame 1 on, and a curve is measured on 2 at least"
+    ):
+        read_film(str(folder), first=1)
+    with pytest.raises(UsageError, match="a curve is measured on 2 frames at least; given: 1"):
+        read_film(str(folder), frames=1)
     with pytest.raises(UsageError, match="is live; a curve runs the same frames many times"):
         read_film("street:live=1,length=4,size=64x48")
     with pytest.raises(SourceError, match=r"'nowhere\.mp4' does not exist"):
@@ -201,6 +242,25 @@ def test_with_labels_the_figures_are_those_of_the_sequence_evaluation(tmp_path: 
         assert point.runs == max(3, interval)
         assert point.timed_runs == 3 + 3
     assert len(ticks) == total_frames(film, variants) == 10 * (REFERENCE_RUNS + 3 + 3)
+
+
+def test_a_long_interval_scores_what_the_sequence_evaluation_says(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(number // 4 % 11) for number in range(30)])
+    clip, film = read_clip(folder, None, CAMVID), read_film(str(folder), labels=tmp_path / "clip_labels")
+    expected = evaluate_sequence(fake(level="result"), clip, [23]).intervals[23]
+    variants = make_variants(["dis"], ["result"], ["fixed:cuts=off"], [23])
+    (point,) = measure_curve(fake(), film, variants).points
+    assert [run.miou for run in point.phases] == [run.miou for run in expected.phases]
+    assert point.runs == len(phases_of(23)) == 20
+
+
+@pytest.mark.parametrize("delivery", [{"mode": "newest"}, {"max_age_ms": 1e-6}])
+def test_every_frame_is_run_whatever_a_shared_configuration_delivers(delivery: dict[str, Any]) -> None:
+    config = RunConfig.model_validate({"delivery": delivery, "serve": {"port": 0}})
+    variants = make_variants(["source"], ["result"], ["fixed"], [2])
+    curve = measure_curve(Subject(config, model=FakeModel()), moving(), variants)
+    assert curve.per_frame.accuracy == 1
+    assert sum(curve.points[0].ages[0].counts.ravel()) == (6 + 7) * SIZE[0] * SIZE[1]
 
 
 def test_along_a_known_motion_old_results_stay_good() -> None:
@@ -600,6 +660,16 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
         ("clip.mp4 --intervals 0", "'0' in --intervals is no whole number"),
         ("clip.mp4 --intervals 2,,3", "'' in --intervals is no whole number"),
         ("clip.mp4 --start 6", "has no frame 6 or later"),
+        (
+            "clip.mp4 --start 5",
+            "'clip.mp4' has 1 frame from frame 5 on, and a curve is measured on 2 at least",
+        ),
+        ("clip.mp4 --labels labels --start 5", "'clip.mp4' has 1 frame from frame 5 on"),
+        ("labels/0.png --frames 5", "'labels/0.png' has 1 frame, and a curve is measured on 2 at least"),
+        (
+            "clip.mp4 --labels labels --rate 15",
+            "rate 15.0 cannot be had from 'clip.mp4': a video has its own times",
+        ),
         ("clip.mp4 --labels few", "'clip.mp4' has 6 frames, and there are 5 label maps"),
         ("clip.mp4 --labels none", "the folder of labels 'none' does not exist"),
         ("clip.mp4 --policies fixd", "unknown policy 'fixd'; did you mean 'fixed'?"),
@@ -625,6 +695,8 @@ def test_by_default_vectors_are_used_where_the_film_has_any(call: Call, tmp_path
             "clip.mp4 --set flow.method=dis",
             "'flow.method' cannot be set for a curve; name flows with --flows",
         ),
+        ("clip.mp4 --set delivery.mode=newest", "'delivery' cannot be set where results are scored"),
+        ("clip.mp4 --set serve.port=0", "'serve' cannot be set where results are scored: there is no page"),
         ("clip.mp4 --model enett", "did you mean 'enet'"),
         ("street:live=1", "is live"),
     ],

@@ -16,11 +16,13 @@ import pytest
 from keywarp.flow.gradients import best_kernel
 from keywarp.models.fused import kernels
 from keywarp.models.labels import CAMVID, CLASS_SETS, ClassSet
+from keywarp.pipeline import run as run_module
 from keywarp.pipeline.config import RunConfig
 
 from .commands import Call, caller
 from .labelled import flat, mixed, picture_of, write_labels, write_pairs
 from .sources.films import real, write_film
+from .stages.scenes import BrokenFlow
 
 FRAMES = 12
 
@@ -172,7 +174,7 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
         ("--data camvid:set", "'set_labels' does not exist; give one of the splits in 'set': a, b"),
         ("--data camvid:set --split c", "'set/c' does not exist; give one of the splits in 'set': a, b"),
         ("--data camvid:nowhere", "'nowhere' does not exist; a data set is pictures in DIR and labels"),
-        ("--data set", "unknown data set 'set' (accepted: camvid, pets)"),
+        ("--data bogus:set", "unknown data set 'bogus' (accepted: camvid, chairs, pets, street)"),
         ("--data pets:set --split a", "has the classes of 'camvid', the data those of 'pets'"),
         ("--split a --sequence clip.mp4", "--split belongs to --data, which is not given"),
         ("--data camvid:set/a --labels x", "--labels belongs to --sequence, which is not given"),
@@ -202,8 +204,15 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
         ("--sequence clip.mp4 --flow card.json --json card.json", "'card.json' would overwrite what is read"),
         ("--sequence clip.mp4 --level result --aggregate", "at level 'result' none are carried"),
         ("--sequence clip.mp4 --level result --set aggregate=true", "at level 'result' none are carried"),
+        ("--sequence clip.mp4 --set rate=5", "rate 5.0 cannot be had from 'clip.mp4': a video has its own times"),
+        ("--data camvid:set/a --set rate=5", "'rate' belongs to --sequence, which is not given"),
+        ("--sequence set/a/*.png --sheet set/a/7.png", "would overwrite the source 'set/a/*.png', or lie among it"),
+        ("--sequence clip.mp4 --labels clip_labels --json clip_labels/0.png", "would overwrite what is evaluated"),
         ("--sequence clip.mp4 --set interval=3", "'interval' cannot be set for an evaluation; name intervals with"),
         ("--sequence clip.mp4 --set sinks=[x.mp4]", "'sinks' cannot be set for an evaluation"),
+        ("--sequence clip.mp4 --set delivery.mode=newest", "'delivery' cannot be set where results are scored"),
+        ("--data camvid:set --split a --set delivery.max_age_ms=1", "every frame is run, however long it takes"),
+        ("--sequence clip.mp4 --set serve.port=0", "'serve' cannot be set where results are scored"),
         ("--sequence clip.mp4 --set flow.sise=1x1", "did you mean 'flow.size'"),
         ("--sequence clip.mp4 --model enett", "did you mean 'enet'"),
         ("--sequence clip.mp4 --size 10", "a size is WIDTHxHEIGHT in pixels"),
@@ -219,6 +228,38 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
     assert ended.err.count("\n") == 1
     assert message in ended.err
     assert contents(here) == before
+
+
+@pytest.mark.parametrize(
+    ("sequence", "place", "frames"),
+    [("clip.mp4", "clip_labels", 4), ("set/a", "set/a", 3), ("set/a", "set/a_labels", 3)],
+)
+def test_figures_may_lie_among_what_is_read(
+    call: Call, here: Path, sequence: str, place: str, frames: int
+) -> None:
+    for _ in range(2):  # and are not read the next time
+        ended = call("--sequence", sequence, "--intervals", "1", "--json", f"{place}/x.json", "--quiet")
+        assert (ended.code, ended.err) == (0, "")
+    assert json.loads((here / place / "x.json").read_text())["frames"] == frames
+
+
+def test_key_frames_of_a_broken_flow_are_told_of(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--sequence", "clip.mp4", "--intervals", "2", "--policy", "adaptive", "--json", "x.json"]
+    sound = call(*arguments)
+    assert (sound.code, "broken" in sound.out) == (0, False)
+    monkeypatch.setattr(run_module, "make_estimator", lambda *_, **__: BrokenFlow((1, 2, 3)))
+    ended = call(*arguments)
+    said, found = " ".join(ended.out.split()), json.loads(Path("x.json").read_text())
+    assert ended.code == 0, ended.err
+    assert (
+        "note: interval 2: 5 of 8 frames (all phases) became key frames because the flow to them was" in said
+    )
+    assert "note: adaptive: 9 of 16 frames (all phases) became key frames" in said
+    assert said.count("note:") == 2
+    assert found["intervals"]["2"]["key_by_cause"] == {"first": 2, "interval": 1, "nan": 5}
+    assert found["policy"]["key_by_cause"]["nan"] == 3 + 3 * 2  # phases begin with one of them
 
 
 def test_an_evaluation_that_fails_leaves_no_outputs(call: Call, here: Path) -> None:

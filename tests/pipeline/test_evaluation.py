@@ -21,6 +21,8 @@ from keywarp.models.datasets import LabelMap, find_pairs
 from keywarp.models.fake import FakeModel
 from keywarp.models.labels import CAMVID, ClassSet
 from keywarp.models.metrics import Scores, confusion
+from keywarp.pipeline import run as run_module
+from keywarp.pipeline.config import RunConfig
 from keywarp.pipeline.evaluation import (
     Clip,
     IntervalScores,
@@ -43,10 +45,13 @@ from keywarp.pipeline.evaluation.sequence import (
 )
 from keywarp.pipeline.evaluation.sheet import draw_sheet, sheet_ages
 from keywarp.pipeline.frame import Frame
+from keywarp.pipeline.sources.base import Source
+from keywarp.pipeline.sources.parse import open_source
 from keywarp.pipeline.sources.synthetic import SyntheticSource
 
 from .labelled import SIZE, flat, mixed, picture_of, write_labels, write_pairs
-from .sources.films import write_film
+from .sources.films import pictures, write_film
+from .stages.scenes import BrokenFlow
 
 Pixels = NDArray[np.uint8]
 
@@ -273,6 +278,30 @@ def test_a_policy_with_hardly_a_key_frame_is_compared_with_as_many(
         assert scores.share == pytest.approx(fixed_share(33, 60, phases_of(33)))
 
 
+@pytest.mark.parametrize(
+    ("broken", "interval", "by_cause"),
+    [
+        ((), 3, {"first": 3, "interval": 1 + 2 + 2}),  # frames 0, 3; 0, 1, 4; 0, 2, 5
+        ((2,), 3, {"first": 3, "interval": 1 + 2 + 2, "nan": 2}),  # 0, 2, 5; 0, 1, 2, 5; 0, 2, 5
+        ((1, 2, 3, 4, 5), 2, {"first": 2, "interval": 1, "nan": 5 + 4}),  # all, of which 1 begins a phase
+    ],
+)
+def test_key_frames_of_an_interval_are_counted_by_their_cause(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: tuple[int, ...],
+    interval: int,
+    by_cause: dict[str, int],
+) -> None:
+    monkeypatch.setattr(run_module, "make_estimator", lambda *_, **__: BrokenFlow(broken))
+    clip = read_clip(write_pairs(tmp_path / "clip", [flat(3)] * 6), None, CAMVID)
+    found = evaluate_sequence(fake(), clip, [interval])
+    assert found.intervals[interval].by_cause == by_cause
+    intervals = report(fake(), {}, None, found)["intervals"]
+    assert intervals[str(interval)]["key_by_cause"] == by_cause
+    assert intervals["1"]["key_by_cause"] == {"first": 1, "interval": 5}
+
+
 MOTION_PX = (2, 1)
 FRAMES = 9
 
@@ -320,7 +349,8 @@ def test_a_clip_keeps_no_more_than_it_may() -> None:
         made.clear()
         clip = Clip("drawn", make_source, truth, CAMVID, most_bytes=most_bytes)
         for _ in range(2):
-            frames = [packet.frame for packet in subject.packets(clip.source(), make_policy("fixed", 9))]
+            packets = subject.packets(clip.source(), make_policy("fixed", 9), length)
+            frames = [packet.frame for packet in packets]
         assert len(made) == runs
         step = frames[1].known_step
         assert step is not None
@@ -328,6 +358,33 @@ def test_a_clip_keeps_no_more_than_it_may() -> None:
         assert step.field.nbytes + step.valid.nbytes == width * height * 9
     first, again = (next(iter(clip.source().frames())).picture for _ in range(2))
     assert first is not again
+
+
+def test_motion_vectors_count_and_what_is_made_of_them_is_not_kept(tmp_path: Path) -> None:
+    size = (64, 48)
+    film = write_film(tmp_path / "clip.mp4", pictures(4, size))
+    folder = write_labels(tmp_path / "labels", [flat(0, size)] * 4)
+    maps = [LabelMap(folder / f"{index}.png") for index in range(4)]
+
+    def make_source() -> Source:
+        made.append(open_source(str(film)))
+        made[-1].want_vectors()
+        return made[-1]
+
+    made = list[Source]()
+    kept = Clip("film", make_source, maps, CAMVID)
+    first, again = (list(kept.source().frames()) for _ in range(2))
+    (one,), (other,) = first[2].vectors, again[2].vectors
+    assert one is not None
+    assert other is not None
+    assert one.painted("past", (8, 6)) is not None
+    assert one.painted("past", (8, 6)) is not other.painted("past", (8, 6))
+    blocks = [each.blocks.nbytes for frame in first for each in frame.vectors if each is not None]
+    assert len(blocks) >= 3
+    needed = sum(blocks) + sum(frame.picture.given_bytes + size[0] * size[1] for frame in first)
+    for most_bytes, is_kept in ((needed, True), (needed - 1, False)):
+        clip = Clip("film", make_source, maps, CAMVID, most_bytes=most_bytes)
+        assert (clip.source() is not made[-1]) is is_kept
 
 
 @pytest.mark.parametrize("most_bytes", [1 << 30, 0], ids=["kept in memory", "read anew"])
@@ -380,6 +437,37 @@ def test_the_frames_of_a_film_take_the_labels_in_natural_order(tmp_path: Path) -
     clip = read_clip(film, None, CAMVID)
     assert len(clip) == 12
     assert [int(clip.truth(index)[0, 0]) for index in range(12)] == [index % 11 for index in range(12)]
+
+
+def test_a_glob_takes_some_pictures_of_a_folder(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(index % 11) for index in range(12)])
+    for labels in (None, tmp_path / "clip_labels"):
+        clip = read_clip(f"{folder}/1*.png", labels, CAMVID)
+        assert [int(clip.truth(index)[0, 0]) for index in range(len(clip))] == [1, 10, 0]
+        assert clip.places == {folder, tmp_path / "clip_labels"}
+    with pytest.raises(SourceError, match=r"no picture matches '.*x\*\.png'"):
+        read_clip(f"{folder}/x*.png", None, CAMVID)
+    with pytest.raises(
+        UsageError, match=r"labels '.*cl\*_labels' does not exist; name the one of .* --labels"
+    ):
+        read_clip(f"{tmp_path}/cl*/1*.png", None, CAMVID)
+
+
+def test_a_rate_is_that_of_pictures_and_streets_and_a_film_has_its_own(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(0)] * 3)
+    text = "street:seed=1,size=96x64,length=3"
+    for rate, fps in ((None, 25), (12.5, 12.5)):
+        frames = list(read_clip(folder, None, CAMVID, rate=rate).source().frames())
+        assert [float(frame.time_s) for frame in frames] == [0, 1 / fps, 2 / fps]
+    slow = read_clip(text, None, CAMVID, rate=5)
+    assert slow.source().open().rate == 5
+    np.testing.assert_array_equal(slow.truth(2), read_clip(f"{text},rate=5", None, CAMVID).truth(2))
+    assert (slow.truth(2) != read_clip(text, None, CAMVID).truth(2)).any()
+    film = write_film(tmp_path / "clip.mp4", [picture_of(flat(0))] * 3)
+    with pytest.raises(
+        UsageError, match=r"rate 5 cannot be had from '.*clip\.mp4': a video has its own times"
+    ):
+        read_clip(film, None, CAMVID, rate=5)
 
 
 # --- Sequences that cannot be scored ----------------------------------------------------------------------
@@ -455,6 +543,78 @@ def test_intervals_that_the_clip_cannot_have_are_refused(interval: int) -> None:
 # --- Subjects ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"delivery": {"mode": "newest"}},
+        {"delivery": {"max_age_ms": 1e-6}},
+        {"serve": {"port": 0}},
+        {"sinks": ["null"]},
+    ],
+)
+def test_every_frame_is_scored_and_none_is_shown(tmp_path: Path, setting: dict[str, Any]) -> None:
+    folder = write_pairs(tmp_path / "clip", [flat(number % 7) for number in range(30)])
+    clip, pairs = read_clip(folder, None, CAMVID), find_pairs(folder)
+    subject = Subject(RunConfig(level="result", **setting), model=FakeModel())
+    ticks = list[int]()
+    assert evaluate_sequence(subject, clip, [1], lambda: ticks.append(1)).per_frame.miou == 1
+    assert evaluate_policy(subject, clip, "fixed", FixedInterval(1), lambda: ticks.append(1)).miou == 1
+    assert evaluate_folder(subject, pairs, lambda: ticks.append(1)).miou == 1
+    assert len(ticks) == 3 * 30
+    assert subject.config == RunConfig(level="result")
+    (name,) = setting
+    with pytest.raises(
+        UsageError, match=f"'{name}' cannot be set where results are scored: .*; leave it out"
+    ):
+        fake(**setting)
+    with pytest.raises(UsageError, match=f"'{name}' cannot be set"):
+        subject.varied(**setting)
+
+
+@pytest.mark.parametrize("length", [3, 5])
+def test_results_out_of_step_with_the_labels_are_an_error(length: int) -> None:
+    source = SyntheticSource(size=SIZE, length=length)
+    with pytest.raises(KeywarpError, match=f"a run over 4 frames brought {length}, .* are not in step"):
+        list(fake().packets(source, FixedInterval(1), 4))
+
+
+class Sparse(SyntheticSource):
+    """Leaves out a frame, and says so by the numbers of the others alone."""
+
+    def frames(self) -> Iterator[Frame]:
+        return (frame for frame in super().frames() if frame.index != 2)
+
+
+def test_the_truth_is_that_of_a_frames_own_number(tmp_path: Path) -> None:
+    labels = [LabelMap(write_labels(tmp_path, moving_labels()) / f"{index}.png") for index in range(FRAMES)]
+    made = [
+        SyntheticSource(size=(64, 48), length=FRAMES, motion_px=MOTION_PX),
+        Sparse(size=(64, 48), length=FRAMES, motion_px=MOTION_PX),
+    ]
+    clip, scores = Clip("film", lambda: made.pop(0), labels, CAMVID, most_bytes=0), list[float]()
+    subject = fake()
+    compared = subject.compare
+    subject.compare = lambda truth, packet: watched(compared(truth, packet))  # type: ignore[method-assign]
+
+    def watched(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        scores.append(Scores(counts).pixel_accuracy)
+        return counts
+
+    with pytest.raises(KeywarpError, match=f"a run over {FRAMES} frames brought {FRAMES - 1}"):
+        evaluate_sequence(subject, clip, [1])
+    assert scores == [1] * (FRAMES - 1)
+
+
+def test_frames_that_come_anew_and_are_more_than_the_labels_are_an_error(tmp_path: Path) -> None:
+    labels = [LabelMap(write_labels(tmp_path, moving_labels()) / f"{index}.png") for index in range(FRAMES)]
+    made = [SyntheticSource(size=(64, 48), length=length) for length in (FRAMES, FRAMES + 1)]
+    clip = Clip("film", lambda: made.pop(0), labels, CAMVID, most_bytes=0)
+    with pytest.raises(
+        KeywarpError, match=f"'film' had {FRAMES} frames, .* now has more: frame {FRAMES} has none"
+    ):
+        evaluate_sequence(fake(), clip, [1])
+
+
 def test_a_model_with_other_classes_is_refused(tmp_path: Path) -> None:
     pets = ClassSet("pets", ("cat", "dog"), ((0, 0, 0), (9, 9, 9)))
     with pytest.raises(
@@ -496,7 +656,7 @@ def test_figures_that_do_not_exist_are_null(tmp_path: Path) -> None:
 
 def test_the_lowest_age_is_one_that_has_a_score() -> None:
     nothing, half = np.zeros((2, 2), np.int64), np.array([[1, 1], [1, 1]], np.int64)
-    scores = IntervalScores(2, (Scores(half),), (Scores(nothing), Scores(half)), (Scores(half),))
+    scores = IntervalScores(2, (Scores(half),), (Scores(nothing), Scores(half)), (Scores(half),), {})
     assert scores.min_key_age == 1
     assert scores.min_miou == pytest.approx(1 / 3)
     assert SequenceScores(1, Scores(half), {2: scores}).intervals[2].miou == pytest.approx(1 / 3)

@@ -182,14 +182,22 @@ def test_several_flows_are_in_one_table(call: Call) -> None:
         "--flow", "dis,dis:fast,source,dis:medium", "--data", "chairs:chairs", "--json", "out/flows.json"
     )
     assert ended.code == 0, ended.err
-    assert all(
-        name in ended.out for name in ("zero", "dis:sparse", "dis:fast", "dis:medium", "GFLOPs", "Fl-all")
-    )
+    assert all(name in ended.out for name in ("zero", "dis ", "dis:fast", "dis:medium", "GFLOPs", "Fl-all"))
     assert "note: source was left out" in ended.out
     found = json.loads(Path("out/flows.json").read_text())
     (table,) = found["sets"]
-    assert [row["flow"] for row in table["flows"]] == ["zero", "dis:sparse", "dis:fast", "dis:medium"]
+    assert [row["flow"] for row in table["flows"]] == ["zero", "dis", "dis:fast", "dis:medium"]
     assert [entry["flow"] for entry in found["skipped"]] == ["source"]
+
+
+def test_flows_are_called_what_they_were_given_as(call: Call) -> None:
+    data = ("--data", "street:size=96x64,length=4,distance=1", "--json", "lk.json", "--quiet")
+    assert call("--flow", "lk,lk:medium", *data).code == 0
+    (table,) = json.loads(Path("lk.json").read_text())["sets"]
+    assert [row["flow"] for row in table["flows"]] == ["zero", "lk", "lk:medium"]
+    assert call("--set", "flow.method=lk", *data).code == 0
+    (table,) = json.loads(Path("lk.json").read_text())["sets"]
+    assert [row["flow"] for row in table["flows"]] == ["zero", "lk"]
 
 
 def test_a_flow_alone_is_scored_on_the_street(call: Call) -> None:
@@ -210,6 +218,13 @@ def test_a_flow_alone_is_scored_on_the_street(call: Call) -> None:
         ("--data chairs:none", "'none' does not exist"),
         ("--data street: --sheet x.png", "--sheet belongs to a model's evaluation"),
         ("--flow dis --labels x", "--labels belongs to a model's evaluation"),
+        ("--flow lk --model bogus", "--model belongs to a model's evaluation"),
+        ("--data street: --model enet", "--model belongs to a model's evaluation"),
+        (
+            "--flow dis --set level=result",
+            "'level' belongs to a model's evaluation; flows have no use for it",
+        ),
+        ("--flow dis --set flw.size=64x48", "did you mean 'flow'?"),
         ("--flow dis --intervals 2", "--intervals belongs to a model's evaluation"),
         ("--data chairs:chairs --sequence clip", "--sequence belongs to a model's evaluation"),
         (

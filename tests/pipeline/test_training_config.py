@@ -32,6 +32,12 @@ def test_texts_and_lists_become_what_settings_are() -> None:
     assert config.part(20) == Part(64, 48, 0.5, 1.5)
 
 
+@pytest.mark.parametrize("network", ["flow", "dff"])
+def test_the_data_set_that_is_advised_is_one_that_the_network_takes(network: str) -> None:
+    with pytest.raises(UsageError, match=r"such as --data shapes:DIR$"):
+        training_config({"network": network, "out": "runs/x"})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -41,7 +47,7 @@ def test_texts_and_lists_become_what_settings_are() -> None:
         ({"size": [64, 48, 3]}, "training setting 'size'"),
         ({"epochs": "ten"}, "training setting 'epochs' cannot be 'ten'"),
         ({"dropout": 0.1}, "training setting 'dropout'"),
-        ({"data": []}, "nothing to train on"),
+        ({"data": []}, "nothing to train on; name a data set, such as --data camvid:DIR"),
     ],
 )
 def test_settings_of_the_wrong_kind_are_named(changes: dict[str, Any], message: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from av.packet import Packet
 
 from keywarp.engines.errors import SourceError
+from keywarp.pipeline.frame import Frame
 from keywarp.pipeline.sources import container
 from keywarp.pipeline.sources.tally import Tally
 from keywarp.pipeline.sources.video import VideoSource
@@ -38,10 +39,16 @@ def _x264(path: Path, **options: str) -> Path:
 
 def _encode(path: Path, codec: str, pix_fmt: str = "yuv420p", **options: str) -> Path:
     """As :func:`write_film`, with options for any codec."""
+    return _encode_all(path, _noisy(), codec, pix_fmt, **options)
+
+
+def _encode_all(
+    path: Path, given: list[Pixels], codec: str, pix_fmt: str = "yuv420p", **options: str
+) -> Path:
     with av.open(str(path), "w") as output:
         stream: Any = output.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
-        for index, pixels in enumerate(_noisy()):
+        for index, pixels in enumerate(given):
             frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(format=pix_fmt)
             frame.pts = index
             output.mux(stream.encode(frame))
@@ -58,6 +65,10 @@ def _av1(path: Path) -> Path:
 
 
 B_FRAMES = {"bf": "2", "g": "12"}
+NO_CUTS = "1000000000"
+# A key frame each 12 and at no cut; with B-frames the second is shown after two that come after it.
+GROUPS = {"g": "12", "sc_threshold": NO_CUTS, "b": "2000000"}
+GROUPS_WITH_B = {**GROUPS, "bf": "2"}
 HEALTHY: dict[str, Callable[[Path], Path]] = {
     "open groups.ts": lambda path: _x264(path, **{"x264-params": "keyint=10:open-gop=1:bframes=3"}),
     "open groups.mkv": lambda path: _x264(path, **{"x264-params": "keyint=10:open-gop=1:bframes=3"}),
@@ -80,13 +91,14 @@ HEALTHY: dict[str, Callable[[Path], Path]] = {
     "mpeg4.avi": lambda path: _encode(path, "mpeg4", **B_FRAMES),
     "mpeg4.m4v": lambda path: _encode(path, "mpeg4", **B_FRAMES),
     "mpeg2.ts": lambda path: _encode(path, "mpeg2video", **B_FRAMES),
-    "mpeg2.mpg": lambda path: _encode(
-        path, "mpeg2video", **B_FRAMES, flags="+cgop", sc_threshold="1000000000"
-    ),
+    "mpeg2.mpg": lambda path: _encode(path, "mpeg2video", **B_FRAMES, flags="+cgop", sc_threshold=NO_CUTS),
     "mpeg2 laced.mkv": lambda path: _encode(path, "mpeg2video", flags="+ildct+ilme"),
     "mpeg1.mpg": lambda path: _encode(path, "mpeg1video", **B_FRAMES),
     "mjpeg.avi": lambda path: _encode(path, "mjpeg", "yuvj420p"),
     "wmv.wmv": lambda path: _encode(path, "wmv2"),
+    "divx 3.avi": lambda path: _encode(path, "msmpeg4", **GROUPS),
+    "h263.avi": lambda path: _encode(path, "h263p", **GROUPS),
+    "sorenson.flv": lambda path: _encode(path, "flv", **GROUPS),
 }
 
 
@@ -192,6 +204,185 @@ def test_a_film_without_a_key_frame_says_so(tmp_path: Path) -> None:
         VideoSource(_without_start(film, 1)).open()
 
 
+# --- of codecs whose decoders make up what is missing
+
+MADE_UP: dict[str, tuple[str, dict[str, str]]] = {
+    "mpeg4.avi": ("mpeg4", GROUPS),
+    "mpeg4.mp4": ("mpeg4", GROUPS),
+    "b-frames.avi": ("mpeg4", GROUPS_WITH_B),
+    "b-frames.mp4": ("mpeg4", GROUPS_WITH_B),
+    "b-frames.mkv": ("mpeg4", GROUPS_WITH_B),
+    "b-frames.ts": ("mpeg4", GROUPS_WITH_B),
+    "divx 2.avi": ("msmpeg4v2", GROUPS),
+    "divx 3.avi": ("msmpeg4", GROUPS),
+    "wmv 1.avi": ("wmv1", GROUPS),
+    "wmv 2.wmv": ("wmv2", GROUPS),
+    "h263.avi": ("h263p", GROUPS),
+    "sorenson.flv": ("flv", GROUPS),
+}
+
+
+def _pictures_of(frames: list[Frame]) -> list[bytes]:
+    return [frame.gray().tobytes() for frame in frames]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("cut", [1, 3])
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_film_begins_at_its_first_intra_frame(tmp_path: Path, name: str, cut: int, threads: int) -> None:
+    codec, options = MADE_UP[name]
+    film = _encode(tmp_path / name, codec, **options)
+    begun = _without_start(film, cut)
+    source = VideoSource(begun, threads=threads)
+    _, frames = read_all(source)
+    assert len(frames) == 28
+    assert frames[0].picture_type == "I"
+    assert _pictures_of(frames) == _pictures_of(read_all(VideoSource(film))[1])[-28:], "none is smeared"
+    read = _to_be_shown(begun)
+    lost = read - 28
+    assert source.losses.by_cause == {"undecodable": lost}
+    (note,) = source.notes
+    assert "begins with frames that need earlier ones, which it does not hold: " in note
+    assert f"{read} packets were read, 28 frames decoded, {lost} frames lost" in note
+
+
+def _to_be_shown(film: Path) -> int:
+    """How many packets there are, without those that the edit list of an .mp4 hides."""
+    with av.open(str(film)) as given:
+        return sum(packet.size > 0 and not packet.is_discard for packet in given.demux(video=0))
+
+
+@pytest.mark.parametrize("name", ["b-frames.avi", "sorenson.flv"])
+def test_what_was_made_up_is_counted_when_a_run_is_stopped(tmp_path: Path, name: str) -> None:
+    codec, options = MADE_UP[name]
+    source = VideoSource(_without_start(_encode(tmp_path / name, codec, **options), 3), threads=1)
+    source.open()
+    stream = source.frames()
+    next(stream)
+    del stream
+    source.close()
+    assert source.losses.by_cause == {"undecodable": 9}
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_film_of_made_up_frames_alone_says_so(tmp_path: Path, name: str) -> None:
+    codec, options = MADE_UP[name]
+    film = _without_start(_encode(tmp_path / name, codec, **{**options, **ONE_GROUP}), 1)
+    read = _to_be_shown(film)
+    with pytest.raises(
+        SourceError, match=rf"{read} packets were read.: decoding begins at a key frame .intra frame."
+    ):
+        VideoSource(film).open()
+
+
+def test_a_key_frame_that_is_damaged_is_not_called_missing(tmp_path: Path) -> None:
+    film = _encode(tmp_path / "film.avi", "mpeg4", **ONE_GROUP)
+    key, *others = _contents(film)
+    damaged = _written(tmp_path / "damaged.avi", film, [b"\xff" * len(key), *others])
+    with pytest.raises(SourceError, match=r"holds no frame that can be decoded .*; it is damaged"):
+        VideoSource(damaged).open()
+
+
+def test_made_up_frames_in_which_nothing_changes_are_counted(tmp_path: Path) -> None:
+    """Packets so small that they may hold no picture; these do."""
+    film = _encode_all(tmp_path / "film.avi", [_noisy(1)[0]] * FRAMES, "mpeg4", **GROUPS)
+    assert sum(len(content) < 20 for content in _contents(film)) > 20
+    source = VideoSource(_without_start(film, 3))
+    _, frames = read_all(source)
+    assert len(frames) == 28
+    assert source.losses.by_cause == {"undecodable": 9}
+    assert "begins with frames that need earlier ones" in source.notes[0]
+
+
+def test_frames_after_a_key_frame_that_an_edit_list_hides_are_sound(tmp_path: Path) -> None:
+    film, path = _encode(tmp_path / "film.mp4", "mpeg4", **ONE_GROUP), tmp_path / "late.mp4"
+    whole = _pictures_of(read_all(VideoSource(film))[1])
+    with (
+        av.open(str(film)) as given,
+        av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as output,
+    ):
+        stream = output.add_stream_from_template(given.streams.video[0])
+        packet: Any
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.pts -= round(8 / (25 * packet.time_base))
+                packet.dts = packet.pts
+                packet.stream = stream
+                output.mux(packet)
+    source = VideoSource(path)
+    _, frames = read_all(source)
+    assert _pictures_of(frames) == whole[8:]
+    assert {frame.picture_type for frame in frames} == {"P"}
+    assert source.losses.total == 0
+    assert source.notes == []
+
+
+def _read_live(data: bytes) -> tuple[VideoSource, list[Frame]]:
+    """What comes of ``data`` by TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.sendall(data)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        source = VideoSource(f"tcp://127.0.0.1:{server.getsockname()[1]}", read_timeout_s=5)
+        info, frames = read_all(source)
+        sender.join()
+    assert info.live
+    return source, frames
+
+
+@pytest.mark.parametrize("name", ["mpeg4.mkv", "sorenson.flv"])
+def test_a_live_stream_begins_at_its_first_intra_frame(tmp_path: Path, name: str) -> None:
+    film = _encode(tmp_path / name, "mpeg4" if name == "mpeg4.mkv" else "flv", **GROUPS)
+    source, frames = _read_live(_without_start(film, 3).read_bytes())
+    assert _pictures_of(frames) == _pictures_of(read_all(VideoSource(film))[1])[12:]
+    assert source.losses.total == 0, "as who joins between two key frames"
+    assert source.notes == []
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video", "mpeg1video"])
+def test_b_frames_of_a_live_stream_come_in_order(tmp_path: Path, codec: str) -> None:
+    film = _encode(tmp_path / "film.mkv", codec, **GROUPS_WITH_B)
+    source, frames = _read_live(film.read_bytes())
+    assert "B" in {frame.picture_type for frame in frames}
+    assert _pictures_of(frames) == _pictures_of(read_all(VideoSource(film))[1])
+    assert [frame.pts for frame in frames] == sorted(frame.pts for frame in frames)
+    assert source.losses.total == 0
+
+
+def test_leading_frames_of_a_live_stream_are_left_out_as_those_of_mpeg2_are(tmp_path: Path) -> None:
+    came = []
+    for codec in ("mpeg4", "mpeg2video"):
+        film = _encode(tmp_path / f"{codec}.mkv", codec, **GROUPS_WITH_B)
+        source, frames = _read_live(_without_start(film, 3).read_bytes())
+        assert _pictures_of(frames) == _pictures_of(read_all(VideoSource(film))[1])[12:]
+        came.append(([frame.pts for frame in frames], source.losses.by_cause))
+    assert came[0] == came[1]
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video"])
+def test_leading_frames_that_reach_back_to_damage_are_corrupt(tmp_path: Path, codec: str) -> None:
+    grain = np.random.default_rng(0).integers(0, 120, (48, 64, 3), np.uint8)
+    film = _encode_all(
+        tmp_path / "film.ts",
+        [grain + np.uint8(3 * number) for number in range(FRAMES)],
+        codec,
+        **GROUPS_WITH_B,
+    )
+    data = film.read_bytes()
+    packets = [data[place : place + 188] for place in range(0, len(data), 188)]
+    first = next(number for number, packet in enumerate(packets) if packet[1:3] == b"\x41\0")
+    del packets[first + 5]  # of the first key frame, which all up to the next is predicted from
+    source, frames = _read_live(b"".join(packets))
+    whole = _pictures_of(read_all(VideoSource(film))[1])
+    assert _pictures_of(frames) == whole[12:], "none is smeared, and all from the next on are there, in order"
+    assert source.losses.by_cause == {"corrupt": 12}
+
+
 # --- packets that are not one frame each
 
 
@@ -271,7 +462,7 @@ def _written(path: Path, film: Path, contents: list[bytes]) -> Path:
     return path
 
 
-ONE_GROUP = {"g": "100", "sc_threshold": "1000000000"}
+ONE_GROUP = {"g": "100", "sc_threshold": NO_CUTS}
 NOTHING_CHANGED = b"\0\0\1\xb6\x50\xcf"
 
 

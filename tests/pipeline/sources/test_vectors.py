@@ -30,6 +30,7 @@ from .films import Pixels, pictures, read_all, real, write_film
 
 SIZE = (192, 128)
 MOVE = (4, 2)
+WIDE, FAST = (320, 192), (36, -20)
 ONE = 1 << 16
 
 
@@ -39,6 +40,14 @@ def moving(count: int, size: Size = SIZE, move: tuple[int, int] = MOVE) -> list[
     wide = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
     starts = [(20 + move[0] * index, 20 + move[1] * index) for index in range(count)]
     return [np.ascontiguousarray(wide[y : y + size[1], x : x + size[0]]) for x, y in starts]
+
+
+def fast(count: int) -> list[Pixels]:
+    """A fine texture that moves by :data:`FAST`, further than gradients find."""
+    noise = np.random.default_rng(0).integers(0, 255, (80, 140, 3)).astype(np.uint8)
+    wide = cv2.resize(noise, (840, 480), interpolation=cv2.INTER_CUBIC)
+    starts = [(FAST[0] * index, 280 + FAST[1] * index) for index in range(count)]
+    return [np.ascontiguousarray(wide[y : y + WIDE[1], x : x + WIDE[0]]) for x, y in starts]
 
 
 def film(
@@ -63,16 +72,21 @@ def median(step: StepFlow, size: Size = SIZE) -> NDArray[np.float64]:
     return np.median(middle, axis=(0, 1)) * [size[0] / width, size[1] / height]
 
 
-def error_px(name: str, frames: list[Frame], move: tuple[int, int] = MOVE) -> float:
-    """The mean error over all frames, in pixels of the picture."""
+def errors_px(name: str, frames: list[Frame], move: tuple[int, int]) -> NDArray[np.floating]:
+    """Of the cells away from the border, over all frames, in pixels of the picture."""
     found = []
     for previous, current in pairwise(frames):
         step = make_step_estimator(name).step(previous, current)
         height, width = step.valid.shape
         middle = step.field[height // 4 : -height // 4, width // 4 : -width // 4]
         scale = current.size[0] / width, current.size[1] / height
-        found.append(np.linalg.norm(middle * scale - move, axis=2).mean())
-    return float(np.mean(found))
+        found.append(np.linalg.norm(middle * scale - move, axis=2))
+    return np.stack(found)
+
+
+def error_px(name: str, frames: list[Frame], move: tuple[int, int] = MOVE) -> float:
+    """The mean error over all frames."""
+    return float(errors_px(name, frames, move).mean())
 
 
 def one(frame: Frame) -> MotionVectors:
@@ -212,14 +226,22 @@ def test_quarters_of_a_pixel_are_kept(tmp_path: Path) -> None:
     ids=["B and references", "B", "references"],
 )
 def test_auto_is_right_whatever_the_vectors_lead_to(tmp_path: Path, options: dict[str, str]) -> None:
-    frames = wanted(VideoSource(film(tmp_path, count=20, **{"x264-params": "b-adapt=0", **options})))
+    search = "me=esa:merange=64:b-adapt=0:scenecut=0"
+    path = write_film(
+        tmp_path / "fast.mp4",
+        fast(14),
+        options={"preset": "fast", "crf": "12", "g": "100", "x264-params": search, **options},
+    )
+    frames = wanted(VideoSource(path))
     assert ("B" in {frame.picture_type for frame in frames}) == (options["bf"] != "0")
-    assert error_px("auto", frames) < 0.3
+    right = {name: (errors_px(name, frames, FAST) < 0.5).mean() for name in ("lk", "codec", "auto")}
+    assert right["auto"] > 0.97
+    assert right["lk"] < 0.1, "so it is from the vectors"
     if options["bf"] != "0":
         assert any(
             vectors is not None and vectors.has_future for frame in frames for vectors in frame.vectors
         )
-        assert error_px("codec", frames) > 3 * error_px("auto", frames)
+        assert right["codec"] < 0.8
 
 
 @pytest.mark.parametrize(
@@ -356,6 +378,19 @@ def test_deinterlaced_frames_have_none(tmp_path: Path) -> None:
         options={"x264-params": "bff=1", "bf": "0"},
     )
     assert {frame.vectors for frame in wanted(VideoSource(path))} == {(None,)}
+
+
+def test_a_film_of_intra_frames_alone_says_that_it_has_none(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "intra.mp4", moving(5), options={"g": "1"})
+    source = VideoSource(path)
+    assert {frame.vectors for frame in wanted(source)} == {(None,)}
+    assert source.notes == [
+        f"'{path}' has no motion vectors at all, since each of its frames is coded by itself: "
+        "flow 'codec' and 'auto' are 'lk' there"
+    ]
+    unasked = VideoSource(path)
+    read_all(unasked)
+    assert unasked.notes == []
 
 
 def test_b_frames_of_mpeg4_have_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
