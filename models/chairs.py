@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from keywarp.engines.errors import UsageError
 from keywarp.flow.base import Field, Mask
 from keywarp.flow.flo import known, read_flo
+
+from .datasets import read_bgr
 
 Pixels = NDArray[np.uint8]
 
@@ -49,18 +49,13 @@ class ChairsFiles:
         return first, second, field, known(field)
 
     def _read(self, path: Path, field: Field) -> Pixels:
-        pixels = None
-        with suppress(OSError, cv2.error):
-            data = np.fromfile(path, np.uint8)
-            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if pixels is None:
-            raise UsageError(f"picture '{path}' cannot be read; is it damaged?")
+        pixels = read_bgr(path)
         if pixels.shape[:2] != field.shape[:2]:
             raise UsageError(
                 f"picture '{path}' is {pixels.shape[1]}x{pixels.shape[0]}, its flow '{self.flow.name}' "
                 f"{field.shape[1]}x{field.shape[0]}; they have one size"
             )
-        return np.asarray(pixels, np.uint8)
+        return pixels
 
 
 def find_chairs(place: str) -> list[ChairsFiles]:

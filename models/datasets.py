@@ -80,7 +80,7 @@ class Pair:
 
     def read_picture(self) -> Pixels:
         """(H, W, 3) uint8 BGR. Raises :class:`UsageError` where it has another size than its labels."""
-        bgr = _read_bgr(self.picture)
+        bgr = read_bgr(self.picture)
         self.labels.check_size((bgr.shape[1], bgr.shape[0]))
         return bgr
 
@@ -140,7 +140,7 @@ def splits_of(folder: Path) -> list[str]:
     return []
 
 
-def _read_bgr(path: Path) -> Pixels:
+def read_bgr(path: Path) -> Pixels:
     """A picture file as (H, W, 3) uint8 BGR, turned as its EXIF says."""
     pixels = None
     with suppress(OSError, cv2.error):

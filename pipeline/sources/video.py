@@ -242,12 +242,12 @@ class VideoSource(Source):
         self._without_vectors += found is None and _PICTURE_TYPES.get(frame.pict_type) != "I"
         return (found,)
 
-    def _tell_of_vectors(self, name: str) -> None:
+    def _tell_of_vectors(self, name: str, at_end: bool) -> None:
         missing = ""
         if self._without_vectors:
             count = f"{self._without_vectors} {'frame' if self._without_vectors == 1 else 'frames'}"
             missing = f"to go by on {count} beside its intra frames"
-        elif self._has_vectors and not self._with_vectors:
+        elif at_end and self._has_vectors and not self._with_vectors:
             missing = "at all, since each of its frames is coded by itself"
         if missing:
             self.notes.append(
@@ -262,7 +262,7 @@ class VideoSource(Source):
                 f"scaled to {self._size[0]}x{self._size[1]}"
             )
         if not self._live:
-            self._tell_of_vectors(name)
+            self._tell_of_vectors(name, at_end)
         self._with_vectors = self._without_vectors = 0
         if self._live:
             self._count_losses(decoder)

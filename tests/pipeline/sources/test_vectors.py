@@ -394,6 +394,17 @@ def test_a_film_of_intra_frames_alone_says_that_it_has_none(tmp_path: Path) -> N
     assert unasked.notes == []
 
 
+def test_a_film_that_was_read_in_part_says_nothing_of_its_other_frames(tmp_path: Path) -> None:
+    source = VideoSource(film(tmp_path))
+    source.want_vectors()
+    with closing(source):
+        source.open()
+        frames = source.frames()
+        assert next(frames).vectors == (None,)
+        frames.close()  # type: ignore[attr-defined]
+    assert source.notes == []
+
+
 def test_b_frames_of_mpeg4_have_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """FFmpeg says zero for every block of them."""
     path = tmp_path / "b.mp4"
